@@ -1,0 +1,5 @@
+"""Entry point of `python -m certs`."""
+
+from certs.cli import main
+
+main()

@@ -1,0 +1,137 @@
+"""How every command of the product meets a terminal: colours, errors, exit codes.
+
+Owns the consoles and the outermost frame of a command line. Knows nothing about any command.
+`NO_COLOR`, `FORCE_COLOR`, `TERM=dumb` and redirected output are honoured by rich.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from certs.errors import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_OK, EdgeError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TRACEBACK_VARIABLE = "MORAI_EDGE_TRACEBACK"
+_UNBOUNDED_WIDTH = 10_000
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|)", re.ASCII)
+_UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def console() -> Console:
+    """A console on standard output, for results."""
+    return Console(highlight=False)
+
+
+def error_console() -> Console:
+    """A console on standard error, for progress, warnings and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def parse_duration_s(text: str) -> float:
+    """Seconds of a duration as people write it: `10s`, `500ms`, `2m`, `1h` or `10`.
+
+    For use as the `parser` of a typer option.
+
+    Raises:
+        typer.BadParameter: The text is no duration above zero.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _UNIT_S[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise typer.BadParameter(f"{text!r} is no duration; write 10s, 500ms or 2m")
+    return seconds
+
+
+def printable(text: str, *, multiline: bool = False) -> str:
+    """The text with everything invisible written as an escape, such as ESC as backslash x1b.
+
+    Names in certificates, file names and answers of peers may hold terminal commands or characters
+    that reorder a line; shown through this they can do nothing.
+
+    Args:
+        text: From any source.
+        multiline: Keep line breaks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or (multiline and character == "\n")
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def print_table(table: Table) -> None:
+    """Print a table of results: fitted to a terminal, but whole when it goes to a file or pipe."""
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    out.width = _UNBOUNDED_WIDTH
+    with out.capture() as lines:
+        out.print(table)
+    # Cells are padded to their column; in a file that is only noise.
+    out.file.writelines(line.rstrip() + "\n" for line in lines.get().splitlines())
+
+
+def print_error(error: EdgeError) -> None:
+    """Print what was wrong and what to do, on standard error, without a traceback."""
+    out = error_console()
+    what = printable(error.what, multiline=True)
+    out.print(Text.assemble((f"{error.who}: ", "bold red"), what), soft_wrap=True)
+    if error.remedy:
+        remedy = printable(error.remedy, multiline=True)
+        out.print(Text.assemble(("     do: ", "bold"), remedy), soft_wrap=True)
+
+
+def run_app(app: typer.Typer, prog_name: str) -> NoReturn:
+    """Run a command line and leave the process with the documented exit code.
+
+    Args:
+        app: The typer application.
+        prog_name: The name shown in usage lines, also under `python -m`.
+
+    Exit codes: 0 done; 1 a check failed; 2 usage or configuration; 3 peer, link or storage;
+    70 a bug; 130 interrupted.
+    """
+    try:
+        app(prog_name=prog_name)
+        code = EXIT_OK
+    except EdgeError as error:
+        print_error(error)
+        code = error.exit_code
+    except OSError as error:
+        text = printable(str(error), multiline=True)
+        error_console().print(Text.assemble(("environment: ", "bold red"), text), soft_wrap=True)
+        code = EXIT_ENVIRONMENT
+    except Exception as error:  # noqa: BLE001 - the outermost frame turns a defect into one clear line
+        _print_bug(error)
+        code = EXIT_BUG
+    sys.exit(code)
+
+
+def _print_bug(error: Exception) -> None:
+    out = error_console()
+    if os.environ.get(TRACEBACK_VARIABLE):
+        out.print("".join(traceback.format_exception(error)), markup=False)
+    kind = type(error).__name__
+    text = printable(f"{kind}: {error}", multiline=True)
+    out.print(Text.assemble(("bug: ", "bold red"), text), soft_wrap=True)
+    out.print(
+        Text.assemble(
+            ("     do: ", "bold"),
+            f"run it again with {TRACEBACK_VARIABLE}=1 and report what it prints",
+        ),
+        soft_wrap=True,
+    )
