@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+
+from agent.commands.control_states import (
+    BRAKING,
+    CHANGING_MODE,
+    DRIVING,
+    IN_CONTROL,
+    LATCHED,
+    OBSERVATIONS,
+    REQUESTS,
+    Observation,
+    State,
+    Wish,
+)
+from agent.commands.protocol import ReasonCode
+
+# What docs/commands.md promises, one row a state. A dot stays, a word in capitals refuses,
+# `on_command` is short for `stopping_on_command`.
+WISHES = """
+state             engage    release    drive     set_point stop        emergency_stop resume
+released          engaging  releasing  CONFLICT  CONFLICT  CONFLICT    emergency      .
+engaging          .         releasing  CONFLICT  CONFLICT  .           emergency      .
+holding           .         releasing  command   stream    on_command  emergency      .
+command           .         releasing  .         stream    on_command  emergency      .
+stream            .         releasing  CONFLICT  .         on_command  emergency      .
+stopping          .         releasing  command   stream    on_command  emergency      .
+on_command        .         releasing  command   CONFLICT  .           emergency      .
+emergency         LATCHED   LATCHED    LATCHED   LATCHED   .           .              engaging
+emergency_yielded LATCHED   LATCHED    LATCHED   LATCHED   LATCHED     emergency      released
+yielded           engaging  releasing  HUMAN     HUMAN     HUMAN       emergency      engaging
+releasing         engaging  .          CONFLICT  CONFLICT  CONFLICT    emergency      .
+closing           CLOSING   CLOSING    CLOSING   CLOSING   CLOSING     CLOSING        CLOSING
+closed            CLOSING   CLOSING    CLOSING   CLOSING   CLOSING     CLOSING        CLOSING
+"""
+
+EVENTS = """
+engaging             mode_external    stopping
+engaging             mode_timeout     released
+engaging             shutdown         closing
+holding              rolling          stopping
+holding              mode_lost        yielded
+holding              shutdown         closing
+command              duration_over    stopping
+command              link_lost        stopping
+command              simulator_silent stopping
+command              mode_lost        yielded
+command              shutdown         closing
+stream               stream_silent    stopping
+stream               link_lost        stopping
+stream               simulator_silent stopping
+stream               mode_lost        yielded
+stream               shutdown         closing
+stopping             standstill       holding
+stopping             mode_lost        yielded
+stopping             shutdown         closing
+stopping_on_command  standstill       holding
+stopping_on_command  mode_lost        yielded
+stopping_on_command  shutdown         closing
+emergency            mode_lost        emergency_yielded
+emergency            shutdown         closing
+closing              standstill       closed
+closing              mode_lost        closed
+releasing            mode_keyboard    released
+releasing            mode_timeout     released
+releasing            shutdown         closed
+released             shutdown         closed
+yielded              shutdown         closed
+emergency_yielded    shutdown         closed
+"""
+
+REASONS = {
+    "CONFLICT": ReasonCode.MODE_CONFLICT,
+    "LATCHED": ReasonCode.EMERGENCY_LATCHED,
+    "HUMAN": ReasonCode.HUMAN_TAKEOVER,
+    "CLOSING": ReasonCode.SHUTTING_DOWN,
+}
+
+
+def _wish_rows() -> list[tuple[State, Wish, State | ReasonCode]]:
+    header, *lines = WISHES.replace("on_command", "stopping_on_command").split("\n")[1:-1]
+    wishes = [Wish[name.upper()] for name in header.split()[1:]]
+    rows = []
+    for line in lines:
+        name, *cells = line.split()
+        state = State[name.upper()]
+        for wish, cell in zip(wishes, cells, strict=True):
+            answer = state if cell == "." else REASONS.get(cell) or State[cell.upper()]
+            rows.append((state, wish, answer))
+    return rows
+
+
+def _event_rows() -> dict[tuple[State, Observation], State]:
+    rows = (line.split() for line in EVENTS.split("\n") if line)
+    return {
+        (State[state.upper()], Observation[event.upper()]): State[after.upper()]
+        for state, event, after in rows
+    }
+
+
+@pytest.mark.parametrize(("state", "wish", "answer"), _wish_rows())
+def test_wishes(state: State, wish: Wish, answer: State | ReasonCode) -> None:
+    """Each wish leads where the documentation says, or is refused for the reason it says."""
+    assert REQUESTS[state][wish] is answer
+
+
+def test_every_state_answers_every_wish() -> None:
+    """The table of wishes has no holes."""
+    assert set(REQUESTS) == set(State)
+    assert all(set(row) == set(Wish) for row in REQUESTS.values())
+
+
+def test_observations() -> None:
+    """The table of observations is exactly the documented one; all else changes nothing."""
+    found = {
+        (state, observation): after
+        for state, row in OBSERVATIONS.items()
+        for observation, after in row.items()
+    }
+
+    assert found == _event_rows()
+    assert set(OBSERVATIONS) == set(State)
+
+
+def test_an_emergency_that_seized_the_car_hands_it_back() -> None:
+    """Resume after an emergency stop in keyboard mode returns the car to the keyboard."""
+    assert REQUESTS[State.EMERGENCY][Wish.RESUME_RELEASED] is State.RELEASING
+
+
+def test_only_resume_leaves_the_latch() -> None:
+    """No wish but resume and a new emergency stop leads out of a latched state."""
+    leaving = {
+        wish
+        for state in LATCHED
+        for wish, answer in REQUESTS[state].items()
+        if isinstance(answer, State) and answer not in LATCHED
+    }
+
+    assert leaving == {Wish.RESUME, Wish.RESUME_RELEASED}
+
+
+def test_no_observation_starts_to_drive() -> None:
+    """Only a drive command or a set point can make the car move."""
+    assert not any(after in DRIVING for row in OBSERVATIONS.values() for after in row.values())
+    starters = {
+        wish
+        for state, row in REQUESTS.items()
+        for wish, answer in row.items()
+        if answer in DRIVING and answer is not state
+    }
+    assert starters == {Wish.DRIVE, Wish.SET_POINT}
+
+
+def test_groups_do_not_overlap_where_they_must_not() -> None:
+    """A state brakes, drives or changes mode, never two of them."""
+    assert not BRAKING & DRIVING
+    assert not BRAKING & CHANGING_MODE
+    assert not DRIVING & LATCHED
+    assert not IN_CONTROL & CHANGING_MODE
