@@ -1,0 +1,5 @@
+"""Entry point of `python -m agent`."""
+
+from agent.cli import main
+
+main()
