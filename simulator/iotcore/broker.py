@@ -1,0 +1,342 @@
+"""The broker: bytes and the time in, bytes and closes out.
+
+Joins the parts of this package into the behaviour of the AWS IoT Core message broker. No sockets,
+no clock, no randomness of its own, no logging: the shell calls `open`, `receive`, `lost`,
+`set_writable` and `advance`, and does what `take_outputs` says. Every method takes the time as
+`now_s`, seconds that never run backwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import mqtt5
+
+from simulator.iotcore.authorization import Account
+from simulator.iotcore.connecting import Connecting
+from simulator.iotcore.connection import ADMITTED, Connection, Output, State, Step
+from simulator.iotcore.counters import Cause, Counters
+from simulator.iotcore.delivery import Distributor
+from simulator.iotcore.framing import FramingFault
+from simulator.iotcore.joints import DocumentedTopics, Unlimited
+from simulator.iotcore.lifecycle import DisconnectReason, LifecycleEvents
+from simulator.iotcore.lifetimes import Lifetimes, Why
+from simulator.iotcore.limits import Limits
+from simulator.iotcore.outputs import Outputs
+from simulator.iotcore.publishing import Publishing
+from simulator.iotcore.retained import RetainedMessages
+from simulator.iotcore.routing import Router
+from simulator.iotcore.subscribing import Subscribing
+from simulator.iotcore.subscriptions import Subscriptions
+from simulator.iotcore.wire import Decoder, MalformedPacket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.iotcore.identity import Peer
+    from simulator.iotcore.joints import Quotas, ReservedTopics
+    from simulator.iotcore.message import Message
+    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.session import Session
+
+_PINGRESP = mqtt5.PingRespPacket().write()
+
+
+class ClientSummary(NamedTuple):
+    """One session as shown to people."""
+
+    client_id: str
+    is_connected: bool
+    source_ip: str
+    certificate_id: str
+    keep_alive_s: int
+    subscriptions: int
+    queued: int
+
+
+class Broker:
+    """The sans-I/O message broker of one account in one Region.
+
+    Args:
+        registry: Certificates, policies and things.
+        new_id: Makes unique ids, for assigned client ids and session identifiers.
+        choose: Picks a number below its argument, for shared subscriptions.
+        unix_s_at_zero: Unix time at the moment `now_s` was 0, for time stamps in events.
+        account: Region and account number in ARNs.
+        limits: Bounds.
+        quotas: Rates; none by default.
+        reserved: The services behind `$` topics; none by default.
+
+    Attributes:
+        counters: Totals by cause.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        new_id: Callable[[], str],
+        choose: Callable[[int], int],
+        unix_s_at_zero: float,
+        account: Account | None = None,
+        limits: Limits | None = None,
+        quotas: Quotas | None = None,
+        reserved: ReservedTopics | None = None,
+    ) -> None:
+        account = account or Account()
+        limits = limits or Limits()
+        quotas = quotas or Unlimited()
+        reserved = reserved or DocumentedTopics()
+        self.counters = counters = Counters()
+        self._limits = limits
+        self._outputs = outputs = Outputs(
+            limits.outgoing_soft_bytes, limits.outgoing_hard_bytes, counters
+        )
+        self._decoder = decoder = Decoder()
+        subscriptions: Subscriptions[Session] = Subscriptions()
+        events = LifecycleEvents(unix_s_at_zero)
+        distributor = Distributor(outputs, counters, quotas, choose)
+        self._lifetimes = lifetimes = Lifetimes(
+            limits, registry, events, subscriptions, outputs, counters
+        )
+        self._router = router = Router(
+            subscriptions,
+            RetainedMessages(limits.retained_messages, limits.retained_bytes),
+            reserved,
+            distributor,
+            lifetimes.sessions,
+            counters,
+        )
+        lifetimes.join(router, distributor)
+        connecting = Connecting(
+            registry,
+            account,
+            limits,
+            quotas,
+            reserved,
+            events,
+            lifetimes,
+            router,
+            distributor,
+            outputs,
+            decoder,
+            new_id,
+        )
+        publishing = Publishing(
+            registry,
+            limits,
+            quotas,
+            subscriptions,
+            lifetimes,
+            router,
+            distributor,
+            outputs,
+            counters,
+            decoder,
+        )
+        subscribing = Subscribing(
+            limits, quotas, events, subscriptions, lifetimes, router, outputs, counters, decoder
+        )
+        steps: dict[Step, Callable[[Connection, bytes, float], None]] = {
+            Step.CONNECT: connecting.connect,
+            Step.PUBLISH: publishing.publish,
+            Step.ACKNOWLEDGE: publishing.acknowledged,
+            Step.SUBSCRIBE: subscribing.subscribe,
+            Step.UNSUBSCRIBE: subscribing.unsubscribe,
+            Step.PING: self._ping,
+            Step.DISCONNECT: self._disconnect,
+        }
+        # The table with the steps filled in, by state and packet type.
+        self._handlers = tuple(
+            {int(kind): steps[step] for kind, step in ADMITTED[state].items()} for state in State
+        )
+
+    # What the shell calls
+
+    def open(self, peer: Peer, now_s: float) -> Connection:
+        """A transport connection was made; TLS is complete.
+
+        Returns:
+            The handle for the other methods.
+        """
+        return self._lifetimes.open(peer, now_s)
+
+    def receive(self, connection: Connection, data: bytes, now_s: float) -> None:
+        """Bytes arrived. Never raises because of what they are."""
+        self.counters.bytes_in += len(data)
+        framer = connection.framer
+        packets = framer.feed(data) if connection.state is not State.CLOSED else ()
+        for number, packet in enumerate(packets, start=1):
+            state = connection.state
+            if state is State.CLOSED:
+                break
+            handler = self._handlers[state].get(packet[0] >> 4)
+            try:
+                if handler is None:
+                    self._unexpected(connection, packet, now_s)
+                else:
+                    handler(connection, packet, now_s)
+            except MalformedPacket as error:
+                self._lifetimes.malformed(connection, str(error), now_s)
+            if state is State.AWAITING_CONNECT and (
+                number < len(packets) or not framer.is_between_packets
+            ):
+                # Developer guide, "MQTT": wait for CONNACK before sending anything else.
+                self._protocol_error(connection, "bytes after CONNECT before CONNACK", now_s)
+        if packets:
+            connection.last_packet_s = now_s
+        if framer.fault is not None:
+            self._unframeable(connection, framer.fault, now_s)
+        if self._outputs.overflowing:
+            self._lifetimes.close_overflowing(now_s)
+
+    def lost(self, connection: Connection, now_s: float) -> None:
+        """The transport is gone. Harmless after the broker itself closed it."""
+        connection.is_writable = False
+        self._lifetimes.end(connection, DisconnectReason.CONNECTION_LOST, now_s)
+        self._lifetimes.close_overflowing(now_s)
+
+    def set_writable(self, connection: Connection, is_writable: bool) -> None:
+        """The transport became full, or has room again."""
+        if is_writable:
+            self._outputs.resume(connection)
+        else:
+            connection.is_writable = False
+
+    def advance(self, now_s: float) -> None:
+        """Do what is due: keep-alive, expiry, delayed wills, certificates that were deactivated.
+
+        Call it at `next_deadline_s` and at least once a second.
+        """
+        self._lifetimes.advance(now_s)
+        self._lifetimes.close_overflowing(now_s)
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `advance` has something to do, if nothing else happens before."""
+        return self._lifetimes.next_deadline_s
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether `take_outputs` would give something."""
+        return bool(self._outputs.listed)
+
+    def take_outputs(self) -> list[Output]:
+        """What is to be written and closed now, one entry per connection."""
+        return self._outputs.take()
+
+    # What services and operators call
+
+    def publish(self, message: Message, now_s: float) -> None:
+        """Publish a message of the process itself; policies do not apply."""
+        self._router.route(message, None, now_s)
+        self._lifetimes.close_overflowing(now_s)
+
+    def send_direct(self, client_id: str, message: Message, now_s: float) -> bool:
+        """Deliver to one connected client, subscribed or not; False when it is not connected."""
+        is_sent = self._router.send_direct(client_id, message, now_s)
+        self._lifetimes.close_overflowing(now_s)
+        return is_sent
+
+    def disconnect(self, client_id: str, now_s: float) -> bool:
+        """End a client's connection as the DeleteConnection API does; False when it has none."""
+        connection = self.connection_of(client_id)
+        if connection is None:
+            return False
+        self._lifetimes.end(
+            connection,
+            DisconnectReason.API_INITIATED_DISCONNECT,
+            now_s,
+            code=Why.ADMINISTRATIVE_ACTION,
+        )
+        self._lifetimes.close_overflowing(now_s)
+        return True
+
+    def close(self, now_s: float) -> None:
+        """Disconnect everybody with 0x8B, "server shutting down"."""
+        for connection in list(self._lifetimes.connections.values()):
+            self._lifetimes.end(
+                connection,
+                DisconnectReason.SERVER_INITIATED_DISCONNECT,
+                now_s,
+                code=Why.SERVER_SHUTTING_DOWN,
+            )
+
+    def abandon(self, connection: Connection, now_s: float) -> None:
+        """Close a connection whose packet uncovered a defect of the broker."""
+        self.counters.count(Cause.DEFECT)
+        self._lifetimes.end(
+            connection, DisconnectReason.SERVER_ERROR, now_s, code=Why.UNSPECIFIED_ERROR
+        )
+
+    def connection_of(self, client_id: str) -> Connection | None:
+        """The open connection of a client id."""
+        session = self._lifetimes.sessions.get(client_id)
+        return session.connection if session is not None else None
+
+    @property
+    def connections(self) -> int:
+        """Open transport connections, including those that have not sent CONNECT yet."""
+        return len(self._lifetimes.connections)
+
+    def clients(self) -> list[ClientSummary]:
+        """All sessions, online and stored."""
+        return [_summary(session) for session in self._lifetimes.sessions.values()]
+
+    # Packets that concern the connection alone
+
+    def _ping(self, connection: Connection, wire: bytes, _now_s: float) -> None:
+        self._decoder.decode(wire)
+        self._outputs.send(connection, _PINGRESP)
+
+    def _disconnect(self, connection: Connection, wire: bytes, now_s: float) -> None:
+        packet = self._decoder.decode(wire)
+        session = connection.session
+        if not isinstance(packet, mqtt5.DisconnectPacket) or session is None:
+            raise MalformedPacket("not a DISCONNECT")
+        if packet.session_expiry_interval is not None:
+            if session.expiry_s == 0 and packet.session_expiry_interval:
+                # MQTT 5.0 section 3.14.2.2.2.
+                text = "a session expiry after CONNECT had none"
+                self._protocol_error(connection, text, now_s)
+                return
+            session.expiry_s = min(
+                packet.session_expiry_interval, self._limits.session_expiry_max_s
+            )
+        if packet.reason_code == Why.NORMAL_DISCONNECTION:
+            connection.will = None
+        self._lifetimes.end(connection, DisconnectReason.CLIENT_INITIATED_DISCONNECT, now_s)
+
+    def _unexpected(self, connection: Connection, packet: bytes, now_s: float) -> None:
+        if connection.state is State.AWAITING_CONNECT:
+            self._lifetimes.refuse(connection, Cause.NOT_MQTT, now_s)
+        else:
+            self._protocol_error(connection, f"packet type {packet[0] >> 4}", now_s)
+
+    def _unframeable(self, connection: Connection, fault: FramingFault, now_s: float) -> None:
+        if connection.state is State.CLOSED:
+            return
+        if fault is FramingFault.TOO_LARGE:
+            self.counters.count(Cause.PACKET_TOO_LARGE)
+            text = f"packet longer than {self._limits.packet_bytes} bytes"
+            self._lifetimes.violate(connection, Why.PACKET_TOO_LARGE, text, now_s)
+        else:
+            self._lifetimes.malformed(connection, "Remaining Length", now_s)
+
+    def _protocol_error(self, connection: Connection, text: str, now_s: float) -> None:
+        if connection.state is not State.CLOSED:
+            self._lifetimes.protocol_error(connection, text, now_s)
+
+
+def _summary(session: Session) -> ClientSummary:
+    connection = session.connection
+    certificate = connection.peer.certificate if connection is not None else None
+    return ClientSummary(
+        client_id=session.client_id,
+        is_connected=connection is not None,
+        source_ip=connection.peer.source_ip if connection is not None else "",
+        certificate_id=certificate.certificate_id if certificate is not None else "",
+        keep_alive_s=connection.keep_alive_s if connection is not None else 0,
+        subscriptions=len(session.subscriptions),
+        queued=session.queued,
+    )

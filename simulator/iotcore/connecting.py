@@ -1,0 +1,166 @@
+"""CONNECT: from the first packet of a transport connection to CONNACK, or to a close.
+
+The order of the checks is the order of the service: certificate, protocol level, packet, limits,
+quotas, policy for the client id, policy for the will. MQTT 3.1.1 joins here, where its protocol
+level is known and nothing else has happened; for now it is refused with CONNACK return code 1,
+"unacceptable protocol version" (MQTT 3.1.1 section 3.2.2.3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mqtt5
+
+from simulator.iotcore import handshake
+from simulator.iotcore.authorization import ALLOWED, Account, Authorizer
+from simulator.iotcore.counters import Cause
+from simulator.iotcore.wire import MQTT_3_1_1, MQTT_5, Decoder, MalformedPacket, connect_level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.iotcore.connection import Connection
+    from simulator.iotcore.delivery import Distributor
+    from simulator.iotcore.identity import ClientCertificate
+    from simulator.iotcore.joints import Quotas, ReservedTopics
+    from simulator.iotcore.lifecycle import LifecycleEvents
+    from simulator.iotcore.lifetimes import Lifetimes
+    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.outputs import Outputs
+    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.routing import Router
+
+_MQTT_3_REFUSAL = b"\x20\x02\x00\x01"
+_MQTT_5_REFUSAL = mqtt5.ConnAckPacket(
+    reason_code=mqtt5.ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+).write()
+
+
+class Connecting:
+    """Handles CONNECT packets."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        account: Account,
+        limits: Limits,
+        quotas: Quotas,
+        reserved: ReservedTopics,
+        events: LifecycleEvents,
+        lifetimes: Lifetimes,
+        router: Router,
+        distributor: Distributor,
+        outputs: Outputs,
+        decoder: Decoder,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._registry = registry
+        self._account = account
+        self._limits = limits
+        self._quotas = quotas
+        self._reserved = reserved
+        self._events = events
+        self._lifetimes = lifetimes
+        self._router = router
+        self._distributor = distributor
+        self._outputs = outputs
+        self._decoder = decoder
+        self._new_id = new_id
+
+    def connect(self, connection: Connection, wire: bytes, now_s: float) -> None:
+        """Take the first packet of a connection."""
+        certificate = connection.peer.certificate
+        if certificate is None or not self._registry.is_active(certificate.certificate_id):
+            # Observed on the service: TLS completes, then a close without CONNACK.
+            self._lifetimes.refuse(connection, Cause.CERTIFICATE_NOT_ACTIVE, now_s)
+            return
+        level = connect_level(wire)
+        if level != MQTT_5:
+            self._refuse_level(connection, level, now_s)
+            return
+        try:
+            requested = self._decoder.decode(wire)
+        except MalformedPacket:
+            # AWS lists no CONNACK code for this, so the connection closes without one.
+            self._lifetimes.refuse(connection, Cause.MALFORMED, now_s)
+            return
+        if not isinstance(requested, mqtt5.ConnectPacket):
+            raise MalformedPacket("not a CONNECT")
+        terms = handshake.judge(requested, self._limits, self._new_id(), now_s)
+        if isinstance(terms, handshake.Refusal):
+            self._refuse(connection, Cause.CONNECT_INVALID, terms, now_s)
+            return
+        authorizer = self._identify(connection, certificate, terms)
+        fault = self._fault(authorizer, terms, now_s)
+        if fault is not None:
+            self._refuse(connection, *fault, now_s)
+            return
+        self._accept(connection, terms, now_s)
+
+    def _identify(
+        self, connection: Connection, certificate: ClientCertificate, terms: handshake.Terms
+    ) -> Authorizer:
+        authorizer = Authorizer(
+            self._registry,
+            self._account,
+            self._reserved,
+            certificate=certificate,
+            client_id=terms.client_id,
+            source_ip=connection.peer.source_ip,
+            connect_attributes=terms.connect_attributes,
+        )
+        connection.client_id = terms.client_id
+        connection.session_identifier = self._new_id()
+        connection.authorizer = authorizer
+        thing = self._registry.exclusive_thing_of(certificate.certificate_id)
+        connection.exclusive_thing = thing.name if thing is not None else None
+        return authorizer
+
+    def _fault(
+        self, authorizer: Authorizer, terms: handshake.Terms, now_s: float
+    ) -> tuple[Cause, handshake.Refusal] | None:
+        reason = handshake.Reason
+        if not self._quotas.connect(terms.client_id, now_s):
+            text = "more connects than the quota"
+            return Cause.CONNECT_THROTTLED, handshake.Refusal(reason.QUOTA_EXCEEDED, text)
+        if not authorizer.may_connect():
+            text = "no policy allows iot:Connect with this client id"
+            return Cause.CONNECT_DENIED, handshake.Refusal(reason.NOT_AUTHORIZED, text)
+        if terms.will is not None:
+            topic, retain = terms.will.message.topic, terms.will.message.retain
+            code = authorizer.retain_publish(topic) if retain else authorizer.publish(topic)
+            if code != ALLOWED:
+                text = "the will could not be published to its topic"
+                return Cause.CONNECT_DENIED, handshake.Refusal(reason(code), text)
+        sessions = self._lifetimes.sessions
+        if terms.client_id not in sessions and len(sessions) >= self._limits.sessions:
+            text = "more sessions than the limit"
+            return Cause.CONNECT_THROTTLED, handshake.Refusal(reason.QUOTA_EXCEEDED, text)
+        return None
+
+    def _accept(self, connection: Connection, terms: handshake.Terms, now_s: float) -> None:
+        connection.send_window = terms.send_window
+        connection.client_packet_bytes_max = terms.client_packet_bytes_max
+        session, is_resumed = self._lifetimes.begin(connection, terms, now_s)
+        self._outputs.send(
+            connection,
+            handshake.acknowledgement(terms, self._limits, session_present=is_resumed),
+        )
+        self._router.announce(self._events.connected(connection, now_s), now_s)
+        self._distributor.send_queued(session, now_s)
+
+    def _refuse(
+        self, connection: Connection, cause: Cause, refusal: handshake.Refusal, now_s: float
+    ) -> None:
+        if cause is Cause.CONNECT_DENIED:
+            self._router.announce(self._events.connect_failed(connection, now_s), now_s)
+        answer = mqtt5.ConnAckPacket(reason_code=refusal.code, reason_str=refusal.text)
+        self._lifetimes.refuse(connection, cause, now_s, answer.write())
+
+    def _refuse_level(self, connection: Connection, level: int | None, now_s: float) -> None:
+        if level is None:
+            self._lifetimes.refuse(connection, Cause.NOT_MQTT, now_s)
+            return
+        answer = _MQTT_3_REFUSAL if level <= MQTT_3_1_1 else _MQTT_5_REFUSAL
+        self._lifetimes.refuse(connection, Cause.PROTOCOL_VERSION, now_s, answer)

@@ -1,0 +1,177 @@
+"""What a CONNECT asks for, judged against the limits: terms for the connection, or a refusal.
+
+Pure function of one packet. Policies, registry and sessions are the broker's to ask. Where AWS
+names no reason code for a fault, the choice is stated here: a Maximum Packet Size below 512 bytes
+is answered 0x80.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mqtt5
+
+from simulator.iotcore.message import Message
+from simulator.iotcore.session import Will
+
+if TYPE_CHECKING:
+    from simulator.iotcore.limits import Limits
+
+Reason = mqtt5.ConnAckReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a connection gets.
+
+    Attributes:
+        client_id: The client's, or the assigned one.
+        is_assigned: Whether the broker made the client id up.
+        clean_start: Whether an existing session is discarded.
+        session_expiry_s: Session Expiry Interval in force.
+        keep_alive_s: Keep Alive in force.
+        send_window: QoS 1 deliveries in flight to the client.
+        client_packet_bytes_max: Largest packet the client takes.
+        will: Its will, or None.
+        connect_attributes: Values of the policy condition key `iot:ConnectAttributes`.
+    """
+
+    client_id: str
+    is_assigned: bool
+    clean_start: bool
+    session_expiry_s: int
+    keep_alive_s: int
+    send_window: int
+    client_packet_bytes_max: int
+    will: Will | None
+    connect_attributes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a CONNECT is refused."""
+
+    code: mqtt5.ConnAckReasonCode
+    text: str
+
+
+def judge(
+    packet: mqtt5.ConnectPacket, limits: Limits, assigned_client_id: str, now_s: float
+) -> Terms | Refusal:
+    """Terms for a CONNECT, or why it is refused.
+
+    Args:
+        packet: The decoded packet.
+        limits: The broker's bounds.
+        assigned_client_id: Used when the client sent none (MQTT 5.0 section 3.1.3.1).
+        now_s: The time now.
+    """
+    if packet.authentication_method is not None:
+        return Refusal(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported")
+    if len(packet.client_id.encode()) > limits.client_id_bytes:
+        return Refusal(
+            Reason.CLIENT_ID_NOT_VALID, f"client id longer than {limits.client_id_bytes} bytes"
+        )
+    client_packet_bytes_max = packet.max_packet_size
+    if client_packet_bytes_max is None:
+        client_packet_bytes_max = limits.packet_bytes
+    elif client_packet_bytes_max < limits.client_packet_bytes_min:
+        return Refusal(
+            Reason.UNSPECIFIED_ERROR,
+            f"Maximum Packet Size below {limits.client_packet_bytes_min} bytes",
+        )
+    will = _will(packet.will, limits, now_s)
+    if isinstance(will, Refusal):
+        return will
+    session_expiry_s = min(packet.session_expiry_interval, limits.session_expiry_max_s)
+    attributes = {"PersistentConnect": session_expiry_s > 0, "LastWill": will is not None}
+    return Terms(
+        client_id=packet.client_id or assigned_client_id,
+        is_assigned=not packet.client_id,
+        clean_start=packet.clean_start,
+        session_expiry_s=session_expiry_s,
+        keep_alive_s=limits.keep_alive_s(packet.keep_alive),
+        send_window=min(packet.receive_max, limits.receive_maximum),
+        client_packet_bytes_max=client_packet_bytes_max,
+        will=will,
+        connect_attributes=tuple(name for name, is_set in attributes.items() if is_set),
+    )
+
+
+def _will(will: mqtt5.Will | None, limits: Limits, now_s: float) -> Will | Refusal | None:
+    if will is None:
+        return None
+    if will.qos == mqtt5.QoS.EXACTLY_ONCE:
+        return Refusal(Reason.QUALITY_NOT_SUPPORTED, "a will at QoS 2 is not supported")
+    if (will.response_topic is not None) and not _is_plain(will.response_topic):
+        return Refusal(Reason.TOPIC_NAME_INVALID, "the will's response topic has wildcards")
+    if _properties_exceed(will, limits):
+        return Refusal(Reason.QUOTA_EXCEEDED, "the will's properties are longer than allowed")
+    message = Message(
+        will.topic,
+        # At most 65,535 bytes, the most that MQTT lets a will have.
+        will.payload or b"",
+        int(will.qos),
+        now_s,
+        retain=will.retain,
+        expiry_s=limits.message_expiry_s(will.message_expiry_interval),
+        payload_format=will.payload_format_indicator,
+        content_type=will.content_type,
+        response_topic=will.response_topic,
+        correlation_data=will.correlation_data,
+        user_properties=will.user_properties,
+    )
+    return Will(message, will.will_delay_interval)
+
+
+def _is_plain(topic: str) -> bool:
+    return bool(topic) and "+" not in topic and "#" not in topic
+
+
+def properties_fault(
+    packet: mqtt5.PublishPacket, limits: Limits
+) -> mqtt5.DisconnectReasonCode | None:
+    """The reason code for properties of a PUBLISH that break a rule or a limit, or None."""
+    if packet.response_topic is not None and not _is_plain(packet.response_topic):
+        # MQTT-3.3.2-14: the Response Topic must not contain wildcards.
+        return mqtt5.DisconnectReasonCode.PROTOCOL_ERROR
+    if packet.subscription_ids:
+        # MQTT-3.3.4-6: only a server sends Subscription Identifiers in a PUBLISH.
+        return mqtt5.DisconnectReasonCode.PROTOCOL_ERROR
+    if _properties_exceed(packet, limits):
+        return mqtt5.DisconnectReasonCode.QUOTA_EXCEEDED
+    return None
+
+
+def _properties_exceed(packet: mqtt5.PublishPacket | mqtt5.Will, limits: Limits) -> bool:
+    user_properties_bytes = sum(
+        len(name.encode()) + len(value.encode()) for name, value in packet.user_properties
+    )
+    return (
+        user_properties_bytes > limits.user_properties_bytes
+        or len(packet.correlation_data or b"") > limits.correlation_data_bytes
+        or len((packet.content_type or "").encode()) > limits.content_type_bytes
+    )
+
+
+def acknowledgement(terms: Terms, limits: Limits, *, session_present: bool) -> bytes:
+    """The CONNACK that announces the terms (developer guide, "MQTT 5 supported features").
+
+    Server Keep Alive and Session Expiry Interval are always sent. Maximum Packet Size is the
+    146 KB packet quota, although one AWS page says 128 KB.
+    """
+    return mqtt5.ConnAckPacket(
+        session_present=session_present,
+        session_expiry_interval=terms.session_expiry_s,
+        assigned_client_id=terms.client_id if terms.is_assigned else None,
+        server_keep_alive=terms.keep_alive_s,
+        receive_max=limits.receive_maximum,
+        topic_alias_max=limits.topic_alias_maximum,
+        max_qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain_available=True,
+        max_packet_size=limits.packet_bytes,
+        wildcard_subscription_available=True,
+        subscription_id_available=False,
+        shared_subscription_available=True,
+    ).write()

@@ -1,0 +1,339 @@
+"""How connections and sessions begin and end, and everything that hangs on their ends.
+
+Owns the tables of connections and sessions, takeover by client id, wills and their delay, session
+expiry, keep-alive and the other timers, and the lifecycle events that report all this. Knows
+nothing about publishing or subscribing packets.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from itertools import count
+from typing import TYPE_CHECKING
+
+import mqtt5
+
+from simulator.iotcore.connection import Connection, State
+from simulator.iotcore.counters import Cause, Counters
+from simulator.iotcore.deadlines import Deadlines
+from simulator.iotcore.lifecycle import DisconnectReason, LifecycleEvents
+from simulator.iotcore.session import QueueBudget, Session
+
+if TYPE_CHECKING:
+    from simulator.iotcore.delivery import Distributor
+    from simulator.iotcore.handshake import Terms
+    from simulator.iotcore.identity import Peer
+    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.outputs import Outputs
+    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.routing import Router
+    from simulator.iotcore.subscriptions import Subscriptions
+
+Why = mqtt5.DisconnectReasonCode
+
+_SWEEP_INTERVAL_S = 30.0
+_KEEP_ALIVE_FACTOR = 1.5
+_REASON_CHARACTERS_MAX = 200
+
+
+class Timer(Enum):
+    """What a deadline is for."""
+
+    CONNECT = auto()
+    KEEP_ALIVE = auto()
+    WILL = auto()
+    SESSION = auto()
+    PRESENCE = auto()
+    SWEEP = auto()
+
+
+class Lifetimes:
+    """All connections and sessions of a broker.
+
+    Args:
+        limits: Bounds.
+        registry: Which certificates are active.
+        events: Builds lifecycle events.
+        subscriptions: Cleared of a session's filters when it ends.
+        outputs: Where DISCONNECT packets and closes go.
+        counters: Ends by cause.
+
+    Attributes:
+        connections: Open connections by id.
+        sessions: Online and stored sessions by client id.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        registry: Registry,
+        events: LifecycleEvents,
+        subscriptions: Subscriptions[Session],
+        outputs: Outputs,
+        counters: Counters,
+    ) -> None:
+        self._limits = limits
+        self._registry = registry
+        self._events = events
+        self._subscriptions = subscriptions
+        self._outputs = outputs
+        self._counters = counters
+        self._budget = QueueBudget(limits.queued_bytes_total)
+        self._connection_ids = count(1)
+        self._deadlines: Deadlines[tuple[Timer, int | str]] = Deadlines()
+        self._seen_revision = registry.revision
+        self.connections: dict[int, Connection] = {}
+        self.sessions: dict[str, Session] = {}
+
+    def join(self, router: Router, distributor: Distributor) -> None:
+        """Name the way out for wills and events; they need the sessions made here first."""
+        self._router = router
+        self._distributor = distributor
+
+    # Beginnings
+
+    def open(self, peer: Peer, now_s: float) -> Connection:
+        """A connection that has a while to send CONNECT."""
+        connection = Connection(next(self._connection_ids), peer, self._limits.packet_bytes, now_s)
+        self.connections[connection.connection_id] = connection
+        self._deadlines.set(
+            (Timer.CONNECT, connection.connection_id), now_s + self._limits.connect_timeout_s
+        )
+        return connection
+
+    def begin(self, connection: Connection, terms: Terms, now_s: float) -> tuple[Session, bool]:
+        """Join a connection to its session, taking it over from an older connection.
+
+        Returns:
+            The session, and whether it existed before (Session Present).
+        """
+        session, is_resumed = self._claim_session(terms, now_s)
+        connection.state = State.CONNECTED
+        connection.session = session
+        connection.keep_alive_s = terms.keep_alive_s
+        connection.will = terms.will
+        connection.version_number = self._events.next_version(terms.client_id)
+        session.connection = connection
+        session.expiry_s = terms.session_expiry_s
+        self._counters.connects += 1
+        deadlines = self._deadlines
+        deadlines.cancel((Timer.CONNECT, connection.connection_id))
+        deadlines.cancel((Timer.PRESENCE, terms.client_id))
+        deadlines.set(
+            (Timer.KEEP_ALIVE, connection.connection_id),
+            now_s + _KEEP_ALIVE_FACTOR * terms.keep_alive_s,
+        )
+        if len(self.sessions) == 1:
+            deadlines.set((Timer.SWEEP, 0), now_s + _SWEEP_INTERVAL_S)
+        return session, is_resumed
+
+    def _claim_session(self, terms: Terms, now_s: float) -> tuple[Session, bool]:
+        client_id = terms.client_id
+        session = self.sessions.get(client_id)
+        if session is not None and session.connection is not None:
+            self._counters.count(Cause.TAKEN_OVER)
+            self.end(
+                session.connection,
+                DisconnectReason.DUPLICATE_CLIENTID,
+                now_s,
+                code=Why.SESSION_TAKEN_OVER,
+            )
+            session = self.sessions.get(client_id)
+        if session is not None and terms.clean_start:
+            self._end_session(session, now_s)
+            session = None
+        if session is not None:
+            # MQTT 5.0 section 3.1.3.2.2: coming back in time cancels a delayed will.
+            session.pending_will = None
+            self._deadlines.cancel((Timer.WILL, client_id))
+            self._deadlines.cancel((Timer.SESSION, client_id))
+            return session, True
+        session = Session(
+            client_id, self._limits.queued_messages, self._limits.queued_bytes, self._budget
+        )
+        self.sessions[client_id] = session
+        return session, False
+
+    # Ends
+
+    def refuse(
+        self, connection: Connection, cause: Cause, now_s: float, answer: bytes = b""
+    ) -> None:
+        """Close a connection that is not to become one, after sending an answer if there is one."""
+        self._counters.count(cause)
+        if answer:
+            self._outputs.send(connection, answer)
+        self.end(connection, DisconnectReason.AUTH_ERROR, now_s)
+
+    def violate(
+        self, connection: Connection, code: mqtt5.DisconnectReasonCode, text: str, now_s: float
+    ) -> None:
+        """The client broke a rule: DISCONNECT with the code, then close."""
+        self.end(connection, DisconnectReason.CLIENT_ERROR, now_s, code=code, text=text)
+
+    def protocol_error(self, connection: Connection, text: str, now_s: float) -> None:
+        """The client broke the protocol: DISCONNECT 0x82."""
+        self._counters.count(Cause.PROTOCOL_ERROR)
+        self.violate(connection, Why.PROTOCOL_ERROR, text, now_s)
+
+    def malformed(self, connection: Connection, text: str, now_s: float) -> None:
+        """The client sent what is no packet: DISCONNECT 0x81."""
+        self._counters.count(Cause.MALFORMED)
+        self.violate(connection, Why.MALFORMED_PACKET, text, now_s)
+
+    def end(
+        self,
+        connection: Connection,
+        reason: DisconnectReason,
+        now_s: float,
+        *,
+        code: mqtt5.DisconnectReasonCode | None = None,
+        text: str = "",
+    ) -> None:
+        """End a connection, once, whatever the cause. Its will goes out unless it was discarded.
+
+        Args:
+            connection: Which one; ending it again does nothing.
+            reason: For the lifecycle event.
+            now_s: The time now.
+            code: Sent in a DISCONNECT, if the connection got as far as CONNACK.
+            text: Reason String of that DISCONNECT.
+        """
+        if connection.state is State.CLOSED:
+            return
+        was_connected = connection.state is State.CONNECTED
+        connection.state = State.CLOSED
+        if was_connected and code is not None:
+            reason_text = text[:_REASON_CHARACTERS_MAX] or None
+            self._outputs.send(
+                connection,
+                mqtt5.DisconnectPacket(reason_code=code, reason_str=reason_text).write(),
+            )
+        self._outputs.end(connection)
+        self.connections.pop(connection.connection_id, None)
+        self._deadlines.cancel((Timer.CONNECT, connection.connection_id))
+        session = connection.session
+        if not was_connected or session is None:
+            return
+        self._counters.disconnects += 1
+        self._deadlines.cancel((Timer.KEEP_ALIVE, connection.connection_id))
+        session.connection = None
+        session.requeue_in_flight()
+        self._router.announce(self._events.disconnected(connection, reason, now_s), now_s)
+        self._deadlines.set(
+            (Timer.PRESENCE, session.client_id), now_s + self._limits.presence_memory_s
+        )
+        self._release_will(connection, session, now_s)
+        if session.expiry_s:
+            self._deadlines.set((Timer.SESSION, session.client_id), now_s + session.expiry_s)
+        else:
+            self._end_session(session, now_s)
+
+    def close_overflowing(self, now_s: float) -> None:
+        """Close readers that are too slow. Their wills may make others overflow, hence the loop."""
+        overflowing = self._outputs.overflowing
+        while overflowing:
+            connection = overflowing.pop()
+            if connection.state is not State.CLOSED:
+                self._counters.count(Cause.SLOW_READER_CLOSED)
+                self.end(connection, DisconnectReason.SERVER_INITIATED_DISCONNECT, now_s)
+
+    def _release_will(self, connection: Connection, session: Session, now_s: float) -> None:
+        """Publish the will now, or hold it for its delay (MQTT 5.0 section 3.1.3.2.2)."""
+        will = connection.will
+        connection.will = None
+        if will is None:
+            return
+        session.pending_will = will
+        if will.delay_s and session.expiry_s:
+            self._deadlines.set((Timer.WILL, session.client_id), now_s + will.delay_s)
+        else:
+            self._publish_will(session, now_s)
+
+    def _publish_will(self, session: Session, now_s: float) -> None:
+        will = session.pending_will
+        session.pending_will = None
+        self._deadlines.cancel((Timer.WILL, session.client_id))
+        if will is not None:
+            will.message.received_at_s = now_s
+            self._router.route(will.message, session, now_s)
+
+    def _end_session(self, session: Session, now_s: float) -> None:
+        self._publish_will(session, now_s)
+        self._deadlines.cancel((Timer.SESSION, session.client_id))
+        for subscription in session.subscriptions.values():
+            self._subscriptions.remove(subscription)
+        session.subscriptions.clear()
+        session.clear()
+        if self.sessions.get(session.client_id) is session:
+            del self.sessions[session.client_id]
+
+    # Time
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """The earliest deadline, or None."""
+        return self._deadlines.next_s()
+
+    def advance(self, now_s: float) -> None:
+        """Do what is due."""
+        if self._registry.revision != self._seen_revision:
+            self._seen_revision = self._registry.revision
+            self._end_inactive_certificates(now_s)
+        for timer, key in self._deadlines.due(now_s):
+            if timer is Timer.SWEEP:
+                self._sweep(now_s)
+            elif isinstance(key, int):
+                connection = self.connections.get(key)
+                if connection is not None:
+                    self._on_connection_timer(timer, connection, now_s)
+            else:
+                self._on_session_timer(timer, key, now_s)
+
+    def _on_connection_timer(self, timer: Timer, connection: Connection, now_s: float) -> None:
+        if timer is Timer.CONNECT:
+            self.refuse(connection, Cause.CONNECT_TIMEOUT, now_s)
+            return
+        due_s = connection.last_packet_s + _KEEP_ALIVE_FACTOR * connection.keep_alive_s
+        if now_s < due_s:
+            self._deadlines.set((Timer.KEEP_ALIVE, connection.connection_id), due_s)
+            return
+        self._counters.count(Cause.KEEP_ALIVE)
+        self.end(
+            connection,
+            DisconnectReason.MQTT_KEEP_ALIVE_TIMEOUT,
+            now_s,
+            code=Why.KEEP_ALIVE_TIMEOUT,
+        )
+
+    def _on_session_timer(self, timer: Timer, client_id: str, now_s: float) -> None:
+        session = self.sessions.get(client_id)
+        if timer is Timer.PRESENCE:
+            self._events.forget(client_id)
+        elif session is not None and timer is Timer.WILL:
+            self._publish_will(session, now_s)
+        elif session is not None and timer is Timer.SESSION and session.connection is None:
+            self._end_session(session, now_s)
+
+    def _sweep(self, now_s: float) -> None:
+        """Give up QoS 1 deliveries never acknowledged, and make room for queued ones."""
+        sent_before_s = now_s - self._limits.retry_window_s
+        for session in list(self.sessions.values()):
+            dropped = session.give_up_older_than(sent_before_s) if session.in_flight else 0
+            for _ in range(dropped):
+                self._counters.count(Cause.DROPPED_UNACKNOWLEDGED)
+            if dropped:
+                self._distributor.send_queued(session, now_s)
+        if self.sessions:
+            self._deadlines.set((Timer.SWEEP, 0), now_s + _SWEEP_INTERVAL_S)
+
+    def _end_inactive_certificates(self, now_s: float) -> None:
+        for connection in list(self.connections.values()):
+            certificate = connection.peer.certificate
+            if (
+                connection.state is State.CONNECTED
+                and certificate is not None
+                and not self._registry.is_active(certificate.certificate_id)
+            ):
+                self._counters.count(Cause.CERTIFICATE_NOT_ACTIVE)
+                self.end(connection, DisconnectReason.AUTH_ERROR, now_s, code=Why.NOT_AUTHORIZED)

@@ -1,0 +1,246 @@
+"""Inbound PUBLISH and PUBACK.
+
+The path every telemetry message takes, so nothing is done twice that can be remembered: see
+`routes`. A denied or invalid PUBLISH is answered in the PUBACK at QoS 1 and
+with DISCONNECT at QoS 0. Packet ids are acknowledged at once, so a repeated id is a new message and
+never "in use".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mqtt5
+
+from simulator.iotcore.authorization import ALLOWED, NOT_AUTHORIZED
+from simulator.iotcore.counters import Cause, Counters
+from simulator.iotcore.handshake import properties_fault
+from simulator.iotcore.joints import Quotas, Verdict
+from simulator.iotcore.lifecycle import DisconnectReason
+from simulator.iotcore.lifetimes import Lifetimes, Why
+from simulator.iotcore.message import Message
+from simulator.iotcore.routes import ROUTES_MAX, PlainPublish, Route, plain_publish
+from simulator.iotcore.topics import is_reserved
+from simulator.iotcore.wire import Decoder, MalformedPacket
+
+if TYPE_CHECKING:
+    from simulator.iotcore.connection import Connection
+    from simulator.iotcore.delivery import Distributor
+    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.outputs import Outputs
+    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.routing import Router
+    from simulator.iotcore.session import Session
+    from simulator.iotcore.subscriptions import Subscriptions
+
+_QOS_1 = mqtt5.QoS.AT_LEAST_ONCE
+_QOS_2 = mqtt5.QoS.EXACTLY_ONCE
+_ACCEPT = Verdict.ACCEPT
+_SMALL_HEADER_BYTES = 128
+"""Topic and properties that take less together break none of the limits on length."""
+_TOPIC_CHARACTERS_SHOWN = 100
+
+
+class Publishing:
+    """Handles PUBLISH and PUBACK packets."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        quotas: Quotas,
+        subscriptions: Subscriptions[Session],
+        lifetimes: Lifetimes,
+        router: Router,
+        distributor: Distributor,
+        outputs: Outputs,
+        counters: Counters,
+        decoder: Decoder,
+    ) -> None:
+        self._registry = registry
+        self._subscriptions = subscriptions
+        self._limits = limits
+        self._quotas = quotas
+        self._lifetimes = lifetimes
+        self._router = router
+        self._distributor = distributor
+        self._outputs = outputs
+        self._counters = counters
+        self._decoder = decoder
+
+    def publish(self, connection: Connection, wire: bytes, now_s: float) -> None:
+        """Take a PUBLISH."""
+        plain = plain_publish(wire)
+        if plain is not None:
+            route = connection.routes.get(plain[0])
+            if (
+                route is not None
+                and route.registry_revision == self._registry.revision
+                and route.subscriptions_version == self._subscriptions.version
+            ):
+                self._publish_plainly(connection, wire, plain, route, now_s)
+                return
+        packet = self._decoder.decode(wire)
+        session = connection.session
+        authorizer = connection.authorizer
+        if not isinstance(packet, mqtt5.PublishPacket) or session is None or authorizer is None:
+            raise MalformedPacket("not a PUBLISH")
+        self._counters.publishes_in += 1
+        qos = packet.qos
+        if qos == _QOS_2:
+            self._lifetimes.violate(
+                connection, Why.QOS_NOT_SUPPORTED, "QoS 2 is not supported", now_s
+            )
+            return
+        topic = packet.topic
+        if packet.topic_alias is not None:
+            topic = self._resolve_alias(connection, topic, packet.topic_alias, now_s)
+            if not topic:
+                return
+        retain = packet.retain
+        code = authorizer.retain_publish(topic) if retain else authorizer.publish(topic)
+        if code != ALLOWED:
+            self._refuse(connection, packet, code, now_s)
+            return
+        if self._breaks_limits(connection, packet, wire, now_s):
+            return
+        verdict = self._quotas.publish(connection.client_id, len(wire), now_s)
+        if verdict is not _ACCEPT:
+            self._throttle(connection, verdict, packet.packet_id, now_s)
+            return
+        if retain or self._router.is_wanted(topic):
+            expiry_s = self._limits.message_expiry_s(packet.message_expiry_interval)
+            message = Message.from_publish(packet, topic, now_s, expiry_s, wire)
+            self._router.route(message, session, now_s)
+        if qos == _QOS_1:
+            self._acknowledge(connection, packet.packet_id, ALLOWED, now_s)
+        if plain is not None and not is_reserved(topic):
+            self._learn(connection, plain[0], topic)
+
+    def _publish_plainly(
+        self, connection: Connection, wire: bytes, plain: PlainPublish, route: Route, now_s: float
+    ) -> None:
+        """Take a PUBLISH whose route is known."""
+        _, packet_id, payload_start = plain
+        if packet_id == 0:
+            raise MalformedPacket("packet id 0 (MQTT-2.2.1-3)")
+        self._counters.publishes_in += 1
+        verdict = self._quotas.publish(connection.client_id, len(wire), now_s)
+        if verdict is not _ACCEPT:
+            self._throttle(connection, verdict, packet_id, now_s)
+            return
+        match = route.match
+        if packet_id is None:
+            if match:
+                self._distributor.pass_on(route.topic, wire, match, connection.session, now_s)
+            return
+        if match:
+            message = Message(route.topic, wire[payload_start:], 1, now_s)
+            self._distributor.distribute(message, match, connection.session, now_s)
+        self._acknowledge(connection, packet_id, ALLOWED, now_s)
+
+    def _learn(self, connection: Connection, topic_bytes: bytes, topic: str) -> None:
+        routes = connection.routes
+        if len(routes) >= ROUTES_MAX:
+            routes.clear()
+        routes[topic_bytes] = Route(
+            topic,
+            self._registry.revision,
+            self._subscriptions.version,
+            self._subscriptions.match(topic),
+        )
+
+    def acknowledged(self, connection: Connection, wire: bytes, now_s: float) -> None:
+        """Take a PUBACK. One for an unknown packet id is ignored: its delivery was given up."""
+        packet = self._decoder.decode(wire)
+        session = connection.session
+        if not isinstance(packet, mqtt5.PubAckPacket) or session is None:
+            raise MalformedPacket("not a PUBACK")
+        session.acknowledge(packet.packet_id)
+        if session.queued:
+            self._distributor.send_queued(session, now_s)
+
+    def _resolve_alias(self, connection: Connection, topic: str, alias: int, now_s: float) -> str:
+        """The topic of a PUBLISH with an alias; empty when the connection had to be closed."""
+        if alias > self._limits.topic_alias_maximum:
+            text = f"topic alias above {self._limits.topic_alias_maximum}"
+            self._lifetimes.violate(connection, Why.TOPIC_ALIAS_INVALID, text, now_s)
+            return ""
+        if topic:
+            connection.aliases[alias] = topic
+            return topic
+        known = connection.aliases.get(alias, "")
+        if not known:
+            self._lifetimes.protocol_error(connection, "topic alias without a topic", now_s)
+        return known
+
+    def _refuse(
+        self, connection: Connection, packet: mqtt5.PublishPacket, code: int, now_s: float
+    ) -> None:
+        is_denied = code == NOT_AUTHORIZED
+        self._counters.count(Cause.PUBLISH_DENIED if is_denied else Cause.PUBLISH_TOPIC_INVALID)
+        if packet.qos == _QOS_1:
+            self._acknowledge(connection, packet.packet_id, code, now_s)
+            return
+        self._lifetimes.end(
+            connection,
+            DisconnectReason.FORBIDDEN_ACCESS if is_denied else DisconnectReason.CLIENT_ERROR,
+            now_s,
+            code=Why(code),
+            text=f"PUBLISH to {packet.topic[:_TOPIC_CHARACTERS_SHOWN]!r} is refused",
+        )
+
+    def _throttle(
+        self, connection: Connection, verdict: Verdict, packet_id: int | None, now_s: float
+    ) -> None:
+        self._counters.count(Cause.PUBLISH_THROTTLED)
+        if verdict is Verdict.REFUSE:
+            self._acknowledge(connection, packet_id, int(Why.QUOTA_EXCEEDED), now_s)
+
+    def _breaks_limits(
+        self, connection: Connection, packet: mqtt5.PublishPacket, wire: bytes, now_s: float
+    ) -> bool:
+        payload_bytes = len(packet.payload)
+        if payload_bytes > self._limits.payload_bytes:
+            self._counters.count(Cause.PUBLISH_LIMIT)
+            text = f"payload longer than {self._limits.payload_bytes} bytes"
+            self._lifetimes.violate(connection, Why.QUOTA_EXCEEDED, text, now_s)
+            return True
+        if (
+            len(wire) - payload_bytes <= _SMALL_HEADER_BYTES
+            and packet.response_topic is None
+            and not packet.subscription_ids
+        ):
+            return False
+        fault = properties_fault(packet, self._limits)
+        if fault is None:
+            return False
+        if fault == Why.PROTOCOL_ERROR:
+            text = "a property that a PUBLISH may not have"
+            self._lifetimes.protocol_error(connection, text, now_s)
+            return True
+        self._counters.count(Cause.PUBLISH_LIMIT)
+        if packet.qos == _QOS_1:
+            self._acknowledge(connection, packet.packet_id, int(fault), now_s)
+        else:
+            self._lifetimes.violate(connection, fault, "properties longer than allowed", now_s)
+        return True
+
+    def _acknowledge(
+        self, connection: Connection, packet_id: int | None, code: int, now_s: float
+    ) -> None:
+        """Send PUBACK; a client that never reads them is held to the Receive Maximum."""
+        if packet_id is None:
+            return
+        if not connection.is_writable:
+            connection.acknowledgements_unsent += 1
+            if connection.acknowledgements_unsent > self._limits.receive_maximum:
+                text = "more QoS 1 in flight than the Receive Maximum"
+                self._lifetimes.violate(connection, Why.RECEIVE_MAX_EXCEEDED, text, now_s)
+                return
+        if code == ALLOWED:
+            data = mqtt5.PubAckPacket(packet_id).write()
+        else:
+            reason_code = mqtt5.PubAckReasonCode(code)
+            data = mqtt5.PubAckPacket(packet_id, reason_code=reason_code).write()
+        self._outputs.send(connection, data)

@@ -1,0 +1,142 @@
+"""`morai-sim core` as a user meets it, in its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import mqtt5
+import pytest
+
+from certs.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RUN = """
+import typer
+from certs.terminal import run_app
+from simulator.cli.core import core
+app = typer.Typer()
+app.command()(core)
+run_app(app, "core")
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    """The command line that runs `morai-sim core` alone."""
+    return [sys.executable, "-c", RUN, *map(str, arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with one thing."""
+    found = Store(tmp_path / "identities")
+    found.init_authority()
+    found.issue_server()
+    found.issue_thing("car-1")
+    return found
+
+
+def test_a_missing_store_is_explained(tmp_path: Path) -> None:
+    """Exit code 2 and what to do."""
+    done = run("--store", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "--init" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_init_makes_what_is_missing(tmp_path: Path) -> None:
+    """The first run on an empty machine: a CA and a server certificate, then it listens."""
+    done = run("--store", tmp_path / "new", "--init", "--port", 0, "--for", "100ms", "--json")
+    assert done.returncode == 0, done.stderr
+    assert Store(tmp_path / "new").has_server()
+    final = json.loads(done.stdout.splitlines()[-1])
+    assert final["final"] is True
+    assert final["port"] > 0
+
+
+def test_a_taken_port_is_explained(store: Store) -> None:
+    """Exit code 3, naming the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--store", store.root, "--port", port)
+    assert done.returncode == 3
+    assert str(port) in done.stderr
+
+
+def test_a_broken_policy_is_explained(store: Store, tmp_path: Path) -> None:
+    """Exit code 2, naming file and statement."""
+    policy = tmp_path / "vehicle.json"
+    policy.write_text('{"Version": "2012-10-17", "Statement": {"Effect": "Perhaps"}}')
+    done = run("--store", store.root, "--policy", policy)
+    assert done.returncode == 2
+    assert "vehicle" in done.stderr
+    assert "statement 1" in done.stderr
+
+
+@pytest.fixture
+def running(store: Store) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server in its own process, and its port."""
+    process = subprocess.Popen(
+        command("--store", store.root, "--port", 0, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    port = json.loads(process.stdout.readline())["port"]
+    yield process, port
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+async def say_hello(store: Store, thing: str, port: int) -> Any:
+    """CONNECT as a thing; gives the CONNACK, or None when the server just closed."""
+    identity = store.identity(thing)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(identity.ca_path)
+    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost"
+    )
+    writer.write(mqtt5.ConnectPacket(thing).write())
+    data = await reader.read(1000)
+    writer.transport.abort()
+    return mqtt5.read(memoryview(data))[0] if data else None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are a Unix matter")
+async def test_things_connect_also_those_issued_later(
+    store: Store, running: tuple[subprocess.Popen[str], int]
+) -> None:
+    """Every thing of the store may connect; the last line counts; SIGTERM ends with 0."""
+    process, port = running
+    async with asyncio.timeout(30):
+        connack = await say_hello(store, "car-1", port)
+        assert int(connack.reason_code) == 0
+        store.issue_thing("car-2")
+        while await say_hello(store, "car-2", port) is None:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, _ = await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 0
+    final = json.loads(out.splitlines()[-1])
+    assert final["connects"] == 2
+    assert final["registered"] == 2
