@@ -56,7 +56,7 @@ def demo(
     duration: Annotated[
         float | None,
         typer.Option(
-            "--for", parser=parse_duration_s, metavar="DURATION", help="How long: 30s, 1m."
+            "--for", parser=parse_duration_s, metavar="DURATION", help="About how long: 30s, 1m."
         ),
     ] = None,
     drive: Annotated[
@@ -119,7 +119,8 @@ def demo(
         out.print("Interrupted.")
         raise typer.Exit(_EXIT_INTERRUPTED) from None
     finally:
-        if is_temporary and finished:
+        # Where nobody reads, nobody would learn where the folder is.
+        if is_temporary and (finished or out.quiet):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             out.print(Text(f"Identities, configuration and logs are in {folder}"), soft_wrap=True)
@@ -153,7 +154,7 @@ class _Listening:
 
     def opened(self, application: Application, stage: Stage) -> None:
         del application
-        self._out.print(f"IoT Core stand-in on port {stage.core.port}, agent online.")
+        self._say(f"IoT Core stand-in on port {stage.core.port}, agent online.")
 
     def began(self, title: str) -> None:
         del title
@@ -161,11 +162,15 @@ class _Listening:
     def decided(self, check: Check) -> None:
         mark = "ok    " if check.held else "FAILED"
         elapsed_s = time.monotonic() - self._started_s
-        self._out.print(
-            f"{elapsed_s:5.1f} s  {mark}  {check.name}: {printable(check.detail)}",
-            soft_wrap=True,
-            markup=False,
-        )
+        self._say(f"{elapsed_s:5.1f} s  {mark}  {check.name}: {printable(check.detail)}")
+
+    def _say(self, line: str) -> None:
+        try:
+            self._out.print(line, soft_wrap=True, markup=False)
+        except SystemExit:
+            # So rich ends a program whose output nobody reads. Within a task that would tear the
+            # event loop down and leave the agent behind.
+            raise StorageError("nobody reads the output any more") from None
 
     async def follow(self) -> None:
         """Nothing moves between lines."""

@@ -42,7 +42,7 @@ DEMO_FRAME = ("EPSG:32652", 302_595.0, 4_124_145.0, 0.0)
 _OTHER_STEPS_S = 14.0
 _SLOWEST_MPS, _FASTEST_MPS = 3.0, 10.0
 # What follows the last step: closing the books, then stopping the agent while the car drives.
-_ENDING_S = 6.0
+_ENDING_S = 4.0
 _DELIVERY_S = 10.0
 _LEFTOVERS_S = 1.0
 _SIGN_OFF_S = 5.0

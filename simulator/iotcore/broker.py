@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.session import Session
 
+_CLOSED = State.CLOSED
 _PINGRESP = mqtt5.PingRespPacket().write()
 
 
@@ -165,11 +166,11 @@ class Broker:
         """Bytes arrived. Never raises because of what they are."""
         self.counters.bytes_in += len(data)
         framer = connection.framer
-        packets = framer.feed(data) if connection.state is not State.CLOSED else ()
-        for number, packet in enumerate(packets, start=1):
-            state = connection.state
-            if state is State.CLOSED:
-                break
+        state = connection.state
+        if state is _CLOSED:
+            return
+        packets = framer.feed(data)
+        for packet in packets:
             handler = self._handlers[state].get(packet[0] >> 4)
             try:
                 if handler is None:
@@ -178,11 +179,13 @@ class Broker:
                     handler(connection, packet, now_s)
             except MalformedPacket as error:
                 self._lifetimes.malformed(connection, str(error), now_s)
-            if state is State.AWAITING_CONNECT and (
-                number < len(packets) or not framer.is_between_packets
-            ):
-                # Developer guide, "MQTT": wait for CONNACK before sending anything else.
-                self._protocol_error(connection, "bytes after CONNECT before CONNACK", now_s)
+            if connection.state is not state:
+                # Closed, or just connected: then nothing may follow, since a client has to wait
+                # for CONNACK before it sends anything else (developer guide, "MQTT").
+                if len(packets) > 1 or not framer.is_between_packets:
+                    text = "bytes after CONNECT before CONNACK"
+                    self._protocol_error(connection, text, now_s)
+                break
         if packets:
             connection.last_packet_s = now_s
         if framer.fault is not None:

@@ -36,13 +36,14 @@ class Framer:
     def __init__(self, packet_bytes_max: int) -> None:
         self._packet_bytes_max = packet_bytes_max
         self._partial = bytearray()
+        # Bytes that make the next step possible; 0 when no byte of a packet is held.
         self._needed = 0
         self.fault: FramingFault | None = None
 
     @property
     def is_between_packets(self) -> bool:
         """Whether no byte of an unfinished packet is held."""
-        return not self._partial
+        return not self._needed
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes and give the packets they complete, in order.
@@ -51,7 +52,7 @@ class Framer:
         """
         if self.fault is not None:
             return []
-        if not self._partial:
+        if not self._needed:
             # Nearly always the data is exactly one packet of less than 16 KB: nothing to cut.
             size = len(data)
             if 2 < size <= self._packet_bytes_max:  # noqa: PLR2004 - the shortest fixed header
@@ -67,6 +68,7 @@ class Framer:
                 return []
             data = bytes(self._partial)
             self._partial.clear()
+            self._needed = 0
         packets: list[bytes] = []
         position = 0
         available = len(data)

@@ -269,6 +269,10 @@ class Permissions:
             p.matches(resource_arn) for p in self._denies[action]
         )
 
+    def allows_every_resource(self, action: Action) -> bool:
+        """Whether the action is allowed whatever the resource."""
+        return "" in self.allowed_prefixes(action, "")
+
     def allowed_prefixes(self, action: Action, arn_prefix: str) -> tuple[str, ...]:
         """Prefixes of resource names for which the action is certainly allowed.
 

@@ -131,10 +131,10 @@ class Publishing:
             return
         match = route.match
         if packet_id is None:
-            if match:
+            if match is not None:
                 self._distributor.pass_on(route.topic, wire, match, connection.session, now_s)
             return
-        if match:
+        if match is not None:
             message = Message(route.topic, wire[payload_start:], 1, now_s)
             self._distributor.distribute(message, match, connection.session, now_s)
         self._acknowledge(connection, packet_id, ALLOWED, now_s)
@@ -147,7 +147,7 @@ class Publishing:
             topic,
             self._registry.revision,
             self._subscriptions.version,
-            self._subscriptions.match(topic),
+            self._subscriptions.match(topic) or None,
         )
 
     def acknowledged(self, connection: Connection, wire: bytes, now_s: float) -> None:

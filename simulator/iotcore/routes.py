@@ -31,13 +31,13 @@ class Route(NamedTuple):
         topic: The topic.
         registry_revision: Registry for which the policies allow it.
         subscriptions_version: Subscriptions for which `match` holds.
-        match: Who gets the message.
+        match: Who gets the message; None when nobody does.
     """
 
     topic: str
     registry_revision: int
     subscriptions_version: int
-    match: Match[Session]
+    match: Match[Session] | None
 
 
 PlainPublish = tuple[bytes, int | None, int]

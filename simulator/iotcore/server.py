@@ -288,12 +288,16 @@ class CoreServer:
 class _Link(asyncio.BufferedProtocol):
     """One transport connection."""
 
+    __slots__ = ("_broker", "_buffer", "_server", "_time", "connection", "is_lost", "transport")
+
     connection: Connection
     transport: asyncio.Transport
 
     def __init__(self, server: CoreServer) -> None:
         self._server = server
         self._broker = server.broker
+        # One buffer serves all connections: the loop fills it and hands it over in one go.
+        self._buffer = server.buffer
         self._time = asyncio.get_running_loop().time
         self.is_lost = asyncio.Event()
         server.accepted += 1
@@ -311,11 +315,10 @@ class _Link(asyncio.BufferedProtocol):
         self._server.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's interface
-        # One buffer serves all connections: the loop fills it and hands it over in one go.
-        return self._server.buffer
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(self._server.buffer[:nbytes])
+        data = self._buffer[:nbytes].tobytes()
         try:
             self._broker.receive(self.connection, data, self._time())
         except Exception:

@@ -65,8 +65,18 @@ def test_is_quick_on_hostile_patterns() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "prefix"),
-    [("*", ""), ("a*", "a"), ("a/b*", "a/b"), ("a", None), ("", None), ("?*", None)]
-    + [("a?b*", None), ("*a", None), ("a*b*", None), ("a*?", None)],
+    [
+        ("*", ""),
+        ("a*", "a"),
+        ("a/b*", "a/b"),
+        ("a", None),
+        ("", None),
+        ("?*", None),
+        ("a?b*", None),
+        ("*a", None),
+        ("a*b*", None),
+        ("a*?", None),
+    ],
 )
 def test_knows_when_it_is_only_a_prefix(pattern: str, prefix: str | None) -> None:
     """Text and one star at the end; anything else is no prefix."""
