@@ -31,6 +31,7 @@ MAX_CONFIGURATION_BYTES = 256 * 1024
 
 Port = Annotated[int, Field(ge=0, le=65_535, description="UDP or TCP port; 0 takes any free one")]
 # Samples a second at most; 0 keeps every sample that the simulator sends.
+Destination = Annotated[int, Field(ge=1, le=65_535)]
 Rate = Annotated[float, Field(ge=0, le=200)]
 # Thing names and topic levels: AWS IoT Core, CreateThing, thingName pattern.
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
@@ -100,9 +101,9 @@ class ReceiveSection(_Section):
 class SendSection(_Section):
     """Ports the simulator listens on: the *host* ports of its network settings."""
 
-    ego_control: Port = 9093
-    lamps: Port = 9097
-    scenario_load: Port = 9095
+    ego_control: Destination = 9093
+    lamps: Destination = 9097
+    scenario_load: Destination = 9095
 
     def ports(self) -> dict[str, int]:
         """Channel name to port."""
@@ -129,6 +130,18 @@ class SimulatorSection(_Section):
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ip_address(item)) for item in value)
+
+    @model_validator(mode="after")
+    def _can_reach_each_other(self) -> SimulatorSection:
+        host, bind = ip_address(self.host), ip_address(self.bind)
+        if host.version != bind.version:
+            raise ValueError("host and bind must both be IPv4 or both be IPv6")
+        if bind.is_loopback and not host.is_loopback:
+            raise ValueError(
+                f"host {host} is another machine, which cannot reach the loopback address {bind}:"
+                " set bind to an address of this machine, or to 0.0.0.0"
+            )
+        return self
 
 
 class DialectSection(_Section):
@@ -259,19 +272,40 @@ def load_configuration(
     try:
         if path.stat().st_size > MAX_CONFIGURATION_BYTES:
             raise ConfigurationError(f"{path} is larger than {MAX_CONFIGURATION_BYTES} bytes")
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path} does not exist", "write one with: morai-agent init, or name it with --config"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    configuration = parse_configuration(
+        text, str(path), os.environ if environment is None else environment
+    )
+    return _resolve_paths(configuration, path.parent)
+
+
+def parse_configuration(
+    text: str, where: str, environment: Mapping[str, str]
+) -> AgentConfiguration:
+    """Check the text of a configuration file. Relative paths in it stay relative.
+
+    Args:
+        text: TOML.
+        where: What the text is called in errors.
+        environment: Overrides.
+
+    Raises:
+        ConfigurationError: It is not TOML, or holds unknown keys or values out of range; all
+            mistakes are listed at once.
+    """
+    try:
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
-            f"{path} is not valid TOML: {error}", "correct that line"
+            f"{where} is not valid TOML: {error}", "correct that line"
         ) from error
-    configuration = _validate(data, str(path), os.environ if environment is None else environment)
-    return _resolve_paths(configuration, path.parent)
+    return _validate(data, where, environment)
 
 
 def _validate(

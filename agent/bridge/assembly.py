@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from agent.cloud.session import SessionOptions
+from agent.cloud.session_values import SessionOptions
 from agent.cloud.topics import CommandProtocol, TopicSpace
 from agent.commands.arbiter import ArbiterSettings
 from agent.commands.safety import Limits

@@ -52,6 +52,11 @@ class UplinkCounters:
     dropped: dict[str, int] = field(default_factory=dict)
     thinned: int = 0
 
+    @property
+    def usable(self) -> int:
+        """Datagrams that were telemetry, of whatever kind."""
+        return sum(self.heard.values())
+
 
 class Uplink:
     """Turns simulator datagrams into telemetry messages.
@@ -175,6 +180,11 @@ class Uplink:
             ),
             default=None,
         )
+
+    def set_clock(self, clock: Clock) -> None:
+        """Say what receive times mean from the next batch of each stream on."""
+        for lane in self._lanes.values():
+            lane.batcher.clock = clock
 
     def samples(self) -> dict[str, int]:
         """Samples accepted so far, by stream name."""

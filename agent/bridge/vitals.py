@@ -6,7 +6,7 @@ Pure: times come in as arguments. When it is published is the runtime's business
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agent.telemetry.health import ChannelHealth, Health
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from agent.links import LinkCounters
     from agent.telemetry.health import HealthState
     from agent.telemetry.payload import Clock
+
+# Documents that follow a change of state come close together. A rate over less would be noise.
+MIN_RATE_INTERVAL_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -40,8 +43,9 @@ class Vitals:
     clock: Clock
     started_mono_s: float
     heard_mono_s: dict[str, float] = field(default_factory=dict)
-    _last_counts: dict[str, int] = field(default_factory=dict)
-    _last_mono_s: float | None = None
+    _rates_hz: dict[str, float] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _counted_mono_s: float | None = None
 
     def document(
         self,
@@ -61,20 +65,17 @@ class Vitals:
             received: Datagrams received so far, by channel.
             counters: Everything else that was counted, by name.
         """
-        elapsed_s = None if self._last_mono_s is None else mono_s - self._last_mono_s
+        self._measure_rates(mono_s, received)
         channels = {
             name: ChannelHealth(
                 received=count,
-                rate_hz=round((count - self._last_counts.get(name, 0)) / elapsed_s, 1)
-                if elapsed_s
-                else None,
+                rate_hz=self._rates_hz.get(name),
                 silent_s=round(mono_s - self.heard_mono_s[name], 3)
                 if name in self.heard_mono_s
                 else None,
             )
             for name, count in received.items()
         }
-        self._last_counts, self._last_mono_s = dict(received), mono_s
         return Health(
             thing=self.thing,
             boot=self.boot_id,
@@ -87,12 +88,29 @@ class Vitals:
             counters=dict(counters),
         )
 
+    def _measure_rates(self, mono_s: float, received: Mapping[str, int]) -> None:
+        since_s = self._counted_mono_s
+        if since_s is not None and mono_s - since_s < MIN_RATE_INTERVAL_S:
+            return
+        if since_s is not None:
+            elapsed_s = mono_s - since_s
+            self._rates_hz = {
+                name: round((count - self._counts.get(name, 0)) / elapsed_s, 1)
+                for name, count in received.items()
+            }
+        self._counts, self._counted_mono_s = dict(received), mono_s
+
 
 def gather(
-    link: LinkCounters, uplink: Uplink, session: CloudSession, commands: CommandCounters | None
+    link: LinkCounters,
+    uplink: Uplink,
+    session: CloudSession,
+    commands: CommandCounters | None,
+    *,
+    defects: int = 0,
 ) -> dict[str, int]:
     """All counters of the agent under dotted names; zero counts are left out."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = {"defects": defects}
 
     def put(prefix: str, values: Mapping[str, int]) -> None:
         counts.update({f"{prefix}.{name}": value for name, value in values.items()})

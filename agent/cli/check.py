@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent.bridge.assembly import map_frame, topic_space
-from agent.configuration import AgentConfiguration, load_configuration
-from agent.preflight.broker import check_broker
-from agent.preflight.identity import check_identity
-from agent.preflight.machine import check_clock, check_ports
-from agent.preflight.simulator import check_simulator
-from certs.errors import EXIT_CHECK_FAILED, EdgeError
-from certs.inspection import Finding, Verdict
-from certs.report import findings_as_json, print_findings, print_json
+from certs.errors import EXIT_CHECK_FAILED
 from certs.terminal import error_console
 
 
@@ -36,7 +27,8 @@ def check(
 ) -> None:
     """Check certificates, clock, ports, broker and simulator; say what to do about each problem.
 
-    Exit code 1 when something would keep the agent from working.
+    Nothing is changed, and no command that waits at the broker is taken. Exit code 1 when something
+    would keep the agent from working.
 
     Examples:
 
@@ -44,51 +36,18 @@ def check(
 
       morai-agent check --listen 10 --json
     """
+    # These spare --help the load time of the SDK, the map projections and X.509.
+    from agent.configuration import load_configuration  # noqa: PLC0415 - see above
+    from agent.preflight.audit import audit  # noqa: PLC0415 - see above
+    from certs.inspection import Verdict  # noqa: PLC0415 - see above
+    from certs.report import findings_as_json, print_findings, print_json  # noqa: PLC0415 - see above
+
     configuration = load_configuration(config)
     with error_console().status("Checking ..."):
-        audit = asyncio.run(_audit(configuration, listen_s, connect=connect))
+        found = asyncio.run(audit(configuration, listen_s=listen_s, connect=connect))
     if as_json:
-        print_json(findings_as_json(audit))
+        print_json(findings_as_json(found))
     else:
-        print_findings(audit, every=True)
-    failed = any(f.verdict is Verdict.FAILED for findings in audit.values() for f in findings)
-    if failed:
+        print_findings(found, every=True)
+    if any(f.verdict is Verdict.FAILED for findings in found.values() for f in findings):
         raise typer.Exit(EXIT_CHECK_FAILED)
-
-
-async def _audit(
-    configuration: AgentConfiguration, listen_s: float, *, connect: bool
-) -> dict[str, list[Finding]]:
-    simulator = configuration.simulator
-    ports = list(check_ports(simulator.bind, simulator.receive.ports()))
-    ports_free = all(finding.verdict is Verdict.OK for finding in ports)
-    machine = [_check_settings(configuration), check_clock(), *ports]
-    identity = check_identity(configuration.broker, datetime.now(UTC))
-    broker = [
-        finding
-        async for finding in check_broker(
-            configuration.broker, configuration.vehicle.thing, connect=connect or ports_free
-        )
-    ]
-    if ports_free:
-        heard = [finding async for finding in check_simulator(simulator, listen_s=listen_s)]
-    else:
-        heard = [
-            Finding(
-                "channels",
-                Verdict.NOTE,
-                "not listened to: the ports above are not free",
-                "stop the program that holds them and check again",
-            )
-        ]
-    return {"certificate": identity, "this machine": machine, "broker": broker, "simulator": heard}
-
-
-def _check_settings(configuration: AgentConfiguration) -> Finding:
-    try:
-        topics = topic_space(configuration)
-        frame = map_frame(configuration.map)
-    except EdgeError as error:
-        return Finding("settings", Verdict.FAILED, error.what, error.remedy)
-    where = "without a map projection" if frame is None else f"map in {frame.crs_text}"
-    return Finding("settings", Verdict.OK, f"{topics.telemetry('state')}, {where}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -20,15 +21,22 @@ def render_template(
 ) -> str:
     """The configuration file as text, with identity and endpoint filled in."""
     template = Template(files("agent").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    return template.substitute(
-        thing=thing,
-        fleet=fleet,
-        endpoint=endpoint,
-        port=port,
-        certificate=f"{store}/things/{thing}/cert.pem",
-        private_key=f"{store}/things/{thing}/key.pem",
-        ca=ca,
-    )
+    values = {
+        "thing": thing,
+        "fleet": fleet,
+        "endpoint": endpoint,
+        "certificate": f"{store}/things/{thing}/cert.pem",
+        "private_key": f"{store}/things/{thing}/key.pem",
+        "ca": ca,
+    }
+    quoted = {name: _inside_quotes(value) for name, value in values.items()}
+    return template.substitute(quoted, port=port)
+
+
+def _inside_quotes(text: str) -> str:
+    # The escapes of a JSON string are those of a TOML basic string (TOML 1.0, "String"), as long
+    # as characters beyond ASCII are left alone. Paths of Windows are full of backslashes.
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def init(
@@ -59,6 +67,8 @@ def init(
 
       morai-agent init --print | less
     """
+    from agent.configuration import parse_configuration  # noqa: PLC0415 - spares --help pydantic
+
     text = render_template(
         thing=thing,
         fleet=fleet,
@@ -67,6 +77,8 @@ def init(
         store=store,
         ca=ca or f"{store}/ca/ca.pem",
     )
+    # Whatever the other commands would refuse is better refused here.
+    parse_configuration(text, "the new configuration", {})
     if print_only:
         typer.echo(text, nl=False)
         return

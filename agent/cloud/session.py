@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
-from enum import Enum
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,112 +19,29 @@ from awscrt import mqtt5
 from awscrt.exceptions import AwsCrtError
 from awsiot import mqtt5_client_builder
 
+from agent.cloud.failures import disconnect_text, error_text, failure_text
+from agent.cloud.inbound_gate import InboundGate
 from agent.cloud.nagle import disable_nagle
 from agent.cloud.publish_window import Message, PublishWindow
+from agent.cloud.session_values import Incoming, LinkState, SessionCounters
 from certs.errors import ConfigurationError, LinkError, PeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
-    from pathlib import Path
+
+    from agent.cloud.session_values import SessionOptions
 
 log = structlog.get_logger(__name__)
 
-# Incoming messages that wait for the event loop. The broker holds back QoS 1 at receive_maximum;
-# QoS 0 has no such brake, so beyond this bound it is dropped and counted.
-MAX_WAITING_INBOUND = 1000
 RECEIVE_MAXIMUM = 50
-_CONNACK_TIMEOUT_S = 10
-_ACK_TIMEOUT_S = 30
-_STABLE_AFTER_S = 20
-
-
-class LinkState(Enum):
-    """What the session knows of its connection."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A message from the broker.
-
-    Attributes:
-        topic: Topic it was published on.
-        payload: Its bytes, at most 128 KB.
-        message_expiry_s: Remaining lifetime the broker announced, or `None`.
-        content_type: MIME type, or `None`.
-        response_topic: Where the sender wants the answer, or `None`.
-        correlation_data: To be returned with the answer, or `None`.
-    """
-
-    topic: str
-    payload: bytes
-    message_expiry_s: int | None = None
-    content_type: str | None = None
-    response_topic: str | None = None
-    correlation_data: bytes | None = None
-
-
-@dataclass(slots=True)
-class SessionCounters:
-    """What happened on the session since it was started."""
-
-    published: int = 0
-    acknowledged: int = 0
-    refused: int = 0
-    failed: int = 0
-    received: int = 0
-    connects: int = 0
-    connect_failures: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def drop(self, cause: str, count: int = 1) -> None:
-        """Count messages dropped for `cause`."""
-        self.dropped[cause] = self.dropped.get(cause, 0) + count
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How to sign in and how patient to be.
-
-    Attributes:
-        endpoint: Host name of the broker; the server certificate must carry it.
-        port: 8883, or 443 (then ALPN `x-amzn-mqtt-ca` is sent), or a stand-in's port.
-        client_id: MQTT client id; on AWS the thing name.
-        certificate: PEM file of the device certificate.
-        private_key: PEM file of its key.
-        ca: PEM file of the roots that sign the server, or `None` for the system's.
-        keep_alive_s: MQTT keep-alive.
-        ping_timeout_s: How long to wait for PINGRESP.
-        session_expiry_s: How long the broker keeps the session after a loss.
-        reconnect_min_s: First delay of the backoff.
-        reconnect_max_s: Cap of the backoff.
-        in_flight: QoS 1 publishes without PUBACK at once.
-        waiting_bytes: Cap of what waits behind them; the oldest is dropped first.
-        will: Last will, or `None`.
-        acknowledge: Whether incoming QoS 1 messages are acknowledged after their handler returned.
-            Without it the broker keeps them for the next connection.
-    """
-
-    endpoint: str
-    port: int
-    client_id: str
-    certificate: Path
-    private_key: Path
-    ca: Path | None
-    keep_alive_s: int = 30
-    ping_timeout_s: float = 10
-    session_expiry_s: int = 3600
-    reconnect_min_s: float = 1
-    reconnect_max_s: float = 120
-    in_flight: int = 50
-    waiting_bytes: int = 4 << 20
-    will: Message | None = None
-    acknowledge: bool = True
+# QoS 0 messages that the SDK holds and has not written to the socket; beyond it the newest is
+# dropped and counted.
+MAX_UNSENT_QOS0 = 1000
+_MAX_COMPLAINTS = 64
+_FIRST_ATTEMPT_S = 1.0
+# What a call into the SDK may raise; errors of later steps come as AwsCrtError in a future.
+_REFUSALS = (AwsCrtError, RuntimeError, ValueError, OSError)
 
 
 class CloudSession:
@@ -135,6 +52,16 @@ class CloudSession:
         filters: Topic filters to keep subscribed, each with its QoS.
         on_message: Called on the event loop for each incoming message.
         on_state: Called on the event loop when the link state changes, with a short reason.
+        on_ready: Called on the event loop once a connection, after `on_state`, when the broker has
+            answered every subscription: what is published to the agent from now on arrives.
+
+    Attributes:
+        counters: What happened since the start.
+        state: The connection, as far as it is known.
+        last_failure: Why the last attempt or connection failed; empty before the first failure.
+        owed_since_s: Monotonic time since which acknowledgements are out and none has come, or
+            `None` when the broker owes nothing. A dead network shows here long before the pings
+            find out.
     """
 
     def __init__(
@@ -143,6 +70,7 @@ class CloudSession:
         filters: Mapping[str, int],
         on_message: Callable[[Incoming], None],
         on_state: Callable[[LinkState, str], None],
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.counters = SessionCounters()
         self.state = LinkState.STOPPED
@@ -151,14 +79,21 @@ class CloudSession:
         self._filters = dict(filters)
         self._on_message = on_message
         self._on_state = on_state
+        self._on_ready = on_ready
         self._window = PublishWindow(options.in_flight, options.waiting_bytes)
         self._reported_drops = 0
-        # Written by the SDK's thread only; `counters.received` by the loop's only.
-        self._inbound_seen = 0
-        self._connected = asyncio.Event()
+        self._gate = InboundGate()
+        # The loop's thread counts what it handed to the SDK, the SDK's thread what is written.
+        self._qos0_sent = 0
+        self._qos0_done = 0
+        # Topics whose failure was logged on this connection.
+        self._complained: set[str] = set()
         self._subscribed = asyncio.Event()
+        self._stopping = False
+        self._attempted = asyncio.Event()
         self._stopped = asyncio.Event()
         self._settled: asyncio.Event | None = None
+        self.owed_since_s: float | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
@@ -184,9 +119,16 @@ class CloudSession:
                 await self._subscribed.wait()
         except TimeoutError as error:
             where = f"{self._options.endpoint}:{self._options.port}"
+            reason = self.last_failure.rstrip(".")
+            if not reason and self.state is LinkState.CONNECTING:
+                # The SDK keeps a failed handshake to itself for 10 to 30 s (s2n-tls, "blinding").
+                reason = (
+                    "the TCP or TLS handshake is not finished; a broker.ca that did not sign the"
+                    " broker's certificate looks like this"
+                )
             raise LinkError(
                 f"no MQTT session with {where} within {timeout_s:g} s"
-                + (f": {self.last_failure}" if self.last_failure else ""),
+                + (f": {reason}" if reason else ""),
                 "run `morai-agent check` to see which step fails",
             ) from error
 
@@ -197,14 +139,18 @@ class CloudSession:
         counted, because stale QoS 0 data has no reader.
         """
         if message.qos == 0:
-            if self.state is LinkState.CONNECTED:
-                self._send(message)
-            else:
+            if self.state is not LinkState.CONNECTED:
                 self.counters.drop("offline_qos0")
+            elif self._qos0_sent - self._qos0_done >= MAX_UNSENT_QOS0:
+                self.counters.drop("unsent_qos0")
+            else:
+                self._send(message)
             return
         self._window.offer(message)
-        self.counters.drop("window_full", self._window.dropped - self._reported_drops)
-        self._reported_drops = self._window.dropped
+        fresh = self._window.dropped - self._reported_drops
+        if fresh:
+            self.counters.drop("window_full", fresh)
+            self._reported_drops = self._window.dropped
         self._send_waiting()
 
     @property
@@ -222,10 +168,20 @@ class CloudSession:
         return self.unacknowledged == 0
 
     async def stop(self, timeout_s: float = 5) -> None:
-        """Send DISCONNECT and release the client. The broker then does not send the will."""
+        """Send DISCONNECT and release the client. The broker then does not send the will.
+
+        An attempt to connect that is under way cannot be cut short; after `timeout_s` it is left
+        to end by itself.
+        """
         if self._client is None:
             return
-        self._client.stop()
+        self._stopping = True
+        # Told to stop before its first attempt, the SDK reports neither, and would be waited for.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(timeout_s, _FIRST_ATTEMPT_S)):
+                await self._attempted.wait()
+        # Without a packet the SDK only closes the socket, and the broker publishes the will.
+        self._client.stop(mqtt5.DisconnectPacket())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._stopped.wait()
@@ -247,15 +203,18 @@ class CloudSession:
                 client_id=options.client_id,
                 keep_alive_interval_sec=options.keep_alive_s,
                 ping_timeout_ms=round(options.ping_timeout_s * 1000),
-                connack_timeout_ms=_CONNACK_TIMEOUT_S * 1000,
-                ack_timeout_sec=_ACK_TIMEOUT_S,
+                connack_timeout_ms=round(options.connack_timeout_s * 1000),
+                # Given up only on a connection that lives: what is out when the network dies must
+                # still be there when the pings have found out, to be sent again.
+                ack_timeout_sec=round(2 * (options.keep_alive_s + options.ping_timeout_s)),
                 session_expiry_interval_sec=options.session_expiry_s,
                 receive_maximum=RECEIVE_MAXIMUM,
                 session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
                 retry_jitter_mode=mqtt5.ExponentialBackoffJitterMode.FULL,
                 min_reconnect_delay_ms=round(options.reconnect_min_s * 1000),
                 max_reconnect_delay_ms=round(options.reconnect_max_s * 1000),
-                min_connected_time_to_reset_reconnect_delay_ms=_STABLE_AFTER_S * 1000,
+                # min_connected_time_to_reset_reconnect_delay_ms is left at its default of 30 s:
+                # awscrt 0.36 stores a given value as the minimum delay, which ends the backoff.
                 will=None if will is None else _packet(will),
                 on_publish_received=self._publish_received,
                 on_lifecycle_attempting_connect=self._attempting,
@@ -264,10 +223,13 @@ class CloudSession:
                 on_lifecycle_disconnection=self._disconnected,
                 on_lifecycle_stopped=self._stopped_by_client,
             )
-        except (AwsCrtError, ValueError, OSError) as error:
+        except _REFUSALS as error:
+            files = ", ".join(
+                str(path) for path in (options.certificate, options.private_key, options.ca) if path
+            )
             raise ConfigurationError(
-                f"the TLS identity cannot be used: {error}",
-                "check the files named in [broker] with `morai-agent check`",
+                f"the TLS identity in {files} cannot be used: {error}",
+                "check these files with `morai-agent check`",
             ) from error
 
     # -- outbound ---------------------------------------------------------------------------
@@ -279,40 +241,68 @@ class CloudSession:
 
     def _send(self, message: Message) -> None:
         self.counters.published += 1
-        future: Future[Any] = self._client.publish(_packet(message))
+        try:
+            future: Future[Any] = self._client.publish(_packet(message))
+        except _REFUSALS as error:
+            # The SDK takes no such packet. Settled on the next turn, as every other failure.
+            if message.qos:
+                self._hop(self._settle, message.topic, error_text(error), "")
+            else:
+                self._count_failure()
+            return
         if message.qos == 0:
-            future.add_done_callback(self._qos0_done)
+            self._qos0_sent += 1
+            future.add_done_callback(self._on_qos0_done)
         else:
-            future.add_done_callback(self._qos1_done)
+            if self.owed_since_s is None:
+                self.owed_since_s = time.monotonic()
+            future.add_done_callback(partial(self._on_qos1_done, message.topic))
 
-    def _qos0_done(self, future: Future[Any]) -> None:
+    def _on_qos0_done(self, future: Future[Any]) -> None:
         # On an SDK thread. Success needs no hop: there is nothing to do.
+        self._qos0_done += 1
         if future.exception() is not None:
             self._hop(self._count_failure)
 
-    def _qos1_done(self, future: Future[Any]) -> None:
+    def _on_qos1_done(self, topic: str, future: Future[Any]) -> None:
         # On an SDK thread.
         error = future.exception()
-        puback = None if error else future.result().puback
+        if error is not None:
+            self._hop(self._settle, topic, error_text(error), "")
+            return
+        puback = future.result().puback
         refused = (
             puback is not None and puback.reason_code >= mqtt5.PubackReasonCode.UNSPECIFIED_ERROR
         )
-        reason = str(puback.reason_code) if refused and puback is not None else ""
-        self._hop(self._settle, error is None, reason)
+        self._hop(self._settle, topic, "", puback.reason_code.name if refused else "")
 
     def _count_failure(self) -> None:
         self.counters.failed += 1
 
-    def _settle(self, acknowledged: bool, refusal: str) -> None:
+    def _settle(self, topic: str, failure: str, refusal: str) -> None:
         self._window.settle()
+        if not failure:
+            self.owed_since_s = time.monotonic()
+        if not self._window.in_flight:
+            self.owed_since_s = None
         if refusal:
             self.counters.refused += 1
-            log.warning("publish_refused", reason=refusal)
-        elif acknowledged:
-            self.counters.acknowledged += 1
-        else:
+            self._complain("publish_refused", topic, refusal)
+        elif failure:
             self.counters.failed += 1
+            self._complain("publish_failed", topic, failure)
+        else:
+            self.counters.acknowledged += 1
         self._send_waiting()
+        self._wake_drain()
+
+    def _complain(self, event: str, topic: str, reason: str) -> None:
+        """Log a topic's first trouble on this connection; the counters tell how often."""
+        if topic not in self._complained and len(self._complained) < _MAX_COMPLAINTS:
+            self._complained.add(topic)
+            log.warning(event, topic=topic, reason=reason)
+
+    def _wake_drain(self) -> None:
         if self._settled is not None:
             self._settled.set()
 
@@ -321,16 +311,19 @@ class CloudSession:
     def _publish_received(self, data: Any) -> None:
         # On an SDK thread: take the acknowledgement over, copy, hop.
         packet = data.publish_packet
-        waiting = self._inbound_seen - self.counters.received
-        if packet.qos == mqtt5.QoS.AT_MOST_ONCE and waiting >= MAX_WAITING_INBOUND:
-            self._hop(self.counters.drop, "inbound_full")
+        if packet.retain:
+            # Not every broker honours the retain handling that was asked for.
+            self._hop(self.counters.drop, "retained")
+            return
+        payload = bytes(packet.payload or b"")
+        if not self._gate.admit(len(payload), droppable=packet.qos == mqtt5.QoS.AT_MOST_ONCE):
+            # Without a hop, which would itself wait for a loop that is behind.
             return
         acquire = data.acquire_publish_acknowledgement_control
         handle = acquire() if acquire is not None else None
-        self._inbound_seen += 1
         incoming = Incoming(
             packet.topic,
-            bytes(packet.payload or b""),
+            payload,
             packet.message_expiry_interval_sec,
             packet.content_type,
             packet.response_topic,
@@ -339,7 +332,10 @@ class CloudSession:
         self._hop(self._handle, incoming, handle)
 
     def _handle(self, incoming: Incoming, handle: Any) -> None:
+        self._gate.taken(len(incoming.payload))
         self.counters.received += 1
+        if dropped := self._gate.take_dropped():
+            self.counters.drop("inbound_full", dropped)
         try:
             self._on_message(incoming)
         except Exception:
@@ -351,28 +347,40 @@ class CloudSession:
     # -- lifecycle --------------------------------------------------------------------------
 
     def _attempting(self, _data: Any) -> None:
-        self._hop(self._set_state, LinkState.CONNECTING, "")
+        self._hop(self._on_attempt)
 
     def _succeeded(self, data: Any) -> None:
         self._hop(self._on_connected, bool(data.negotiated_settings.rejoined_session))
 
     def _failed(self, data: Any) -> None:
-        self._hop(self._on_failure, _failure_text(data))
+        self._hop(self._on_failure, failure_text(data))
 
     def _disconnected(self, data: Any) -> None:
-        self._hop(self._on_disconnected, _disconnect_text(data))
+        self._hop(self._on_disconnected, disconnect_text(data))
 
     def _stopped_by_client(self, _data: Any) -> None:
         self._hop(self._on_stopped)
 
+    def _on_attempt(self) -> None:
+        self._attempted.set()
+        self._set_state(LinkState.CONNECTING, "")
+
     def _on_connected(self, rejoined: bool) -> None:
         self.counters.connects += 1
+        self._complained.clear()
         disable_nagle(self._options.port)
-        self._connected.set()
+        if not rejoined:
+            # Also when the next connection resumes this session before SUBSCRIBE got through.
+            self._subscribed.clear()
+        if self._window.in_flight:
+            # The SDK sends again what was out.
+            self.owed_since_s = time.monotonic()
         self._set_state(LinkState.CONNECTED, "session resumed" if rejoined else "new session")
         # The first connection of a process subscribes even to a resumed session: the filters of
         # the previous run may have been others.
-        if not rejoined or not self._subscribed.is_set():
+        if self._subscribed.is_set():
+            self._report_ready()
+        else:
             task = asyncio.create_task(
                 self._subscribe(), name=f"subscribe:{self._options.client_id}"
             )
@@ -381,22 +389,39 @@ class CloudSession:
         self._send_waiting()
 
     async def _subscribe(self) -> None:
-        try:
-            for topic_filter, qos in self._filters.items():
+        refused = False
+        for topic_filter, qos in self._filters.items():
+            try:
                 await self._subscribe_one(topic_filter, qos)
-        except PeerError as error:
-            self.last_failure = str(error)
-            log.warning("subscription_refused", reason=str(error))
-            return
-        except (AwsCrtError, AttributeError) as error:
-            # The link went down again; the next connection subscribes anew.
-            log.info("subscription_interrupted", reason=str(error))
-            return
-        self._subscribed.set()
+            except PeerError as error:
+                # One refusal must not cost the other subscriptions.
+                refused = True
+                self.last_failure = str(error)
+                log.warning("subscription_refused", reason=str(error))
+            except _REFUSALS as error:
+                # The link went down again; the next connection subscribes anew.
+                log.info("subscription_interrupted", reason=error_text(error))
+                return
+        if not refused:
+            self._subscribed.set()
+        self._report_ready()
+
+    def _report_ready(self) -> None:
+        try:
+            self._on_ready()
+        except Exception:
+            log.exception("ready_handler_failed")
 
     async def _subscribe_one(self, topic_filter: str, qos: int) -> None:
         packet = mqtt5.SubscribePacket(
-            subscriptions=[mqtt5.Subscription(topic_filter=topic_filter, qos=_qos(qos))]
+            subscriptions=[
+                mqtt5.Subscription(
+                    topic_filter=topic_filter,
+                    qos=_qos(qos),
+                    # A retained command or set point would act again with every new session.
+                    retain_handling_type=mqtt5.RetainHandlingType.DONT_SEND,
+                )
+            ]
         )
         suback = await asyncio.wrap_future(self._client.subscribe(packet))
         code = suback.reason_codes[0]
@@ -408,13 +433,17 @@ class CloudSession:
 
     def _on_failure(self, reason: str) -> None:
         self.counters.connect_failures += 1
-        self.last_failure = reason
+        self._note_failure(reason)
         self._set_state(LinkState.DISCONNECTED, reason)
 
     def _on_disconnected(self, reason: str) -> None:
-        self._connected.clear()
-        self.last_failure = reason
+        self._note_failure(reason)
         self._set_state(LinkState.DISCONNECTED, reason)
+
+    def _note_failure(self, reason: str) -> None:
+        # That the agent itself hangs up is no failure and must not hide the one before.
+        if not self._stopping:
+            self.last_failure = reason
 
     def _on_stopped(self) -> None:
         self._set_state(LinkState.STOPPED, "")
@@ -424,7 +453,12 @@ class CloudSession:
         if state is self.state:
             return
         self.state = state
-        self._on_state(state, reason)
+        self._wake_drain()
+        try:
+            self._on_state(state, reason)
+        except Exception:
+            # As with messages: what follows a change of state must happen all the same.
+            log.exception("state_handler_failed", state=state.value)
 
     def _hop(self, function: Callable[..., None], *args: Any) -> None:
         # The loop may already be closed when a late SDK callback arrives at exit.
@@ -444,26 +478,3 @@ def _packet(message: Message) -> Any:
 
 def _qos(qos: int) -> Any:
     return mqtt5.QoS.AT_LEAST_ONCE if qos else mqtt5.QoS.AT_MOST_ONCE
-
-
-def _failure_text(data: Any) -> str:
-    connack = data.connack_packet
-    if connack is not None:
-        return f"the broker refused the connection: {connack.reason_code.name}"
-    error = data.exception
-    name = getattr(error, "name", "")
-    if name == "AWS_ERROR_MQTT5_CONNACK_TIMEOUT":
-        return "the broker accepted TLS but sent no CONNACK"
-    if name in {"AWS_ERROR_MQTT_UNEXPECTED_HANGUP", "AWS_IO_SOCKET_CLOSED"}:
-        return (
-            "the broker closed the connection without a CONNACK: it does not know the certificate,"
-            " or the policy does not allow iot:Connect for this client id"
-        )
-    return f"{name}: {getattr(error, 'message', error)}" if name else str(error)
-
-
-def _disconnect_text(data: Any) -> str:
-    packet = data.disconnect_packet
-    if packet is not None:
-        return f"the broker disconnected: {packet.reason_code.name}"
-    return str(getattr(data.exception, "name", data.exception))

@@ -9,37 +9,51 @@ The simulator keeps obeying the last command for ever (it has no watchdog), and 
 Two rules follow. Whoever drives is repeated at the control rate. A stop is sent at the control rate
 until the car reports that it stands, and at least `min_stop_datagrams` times.
 
+For the same reason a car that leaves external control, or whose agent dies, still has its last
+drive command waiting in the simulator, and takes it up when it comes back to external control. The
+arbiter therefore knows whether that latch holds a brake (the car was seen standing with the brake
+on) and, as long as it does not, brakes a car that comes back unasked.
+
 Control mode: `EXTERNAL` re-selects external control with each packet and would undo a person's key
-press, so it is sent while engaging and with stops only; driving sends `KEEP`. `KEEP` has been
-observed on some builds and is not documented; `assert_mode_every_packet` does without it.
+press, so it is sent while engaging and with stops that somebody or something asked for; driving,
+and braking a car that came back unasked, send `KEEP`. `KEEP` has been observed on some builds and
+is not documented; `assert_mode_every_packet` does without it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from agent.commands.arbiter_settings import MAX_CONTROL_RATE_HZ, ArbiterSettings
 from agent.commands.control_states import (
     BRAKING,
     CHANGING_MODE,
     DRIVING,
+    HANDS_OFF,
     IN_CONTROL,
     LATCHED,
     OBSERVATIONS,
+    REFUSED_IN,
     REQUESTS,
     Observation,
     State,
     Wish,
 )
-from agent.commands.motion import FULL_BRAKE, Longitudinal, Motion, TargetAcceleration
+from agent.commands.motion import (
+    FULL_BRAKE,
+    Longitudinal,
+    Motion,
+    TargetAcceleration,
+    asks_for_standstill,
+)
 from agent.commands.protocol import ReasonCode
+from agent.commands.transitions import Cause, Denied, Transition
 from agent.morai import CommandMode
 from agent.vehicle.state import DriveMode
-from certs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agent.commands.drive_stream import SetPoint
@@ -47,90 +61,13 @@ if TYPE_CHECKING:
     from agent.commands.safety import Limits
     from agent.vehicle.state import EgoState
 
-# MORAI SIM polls its command ports about every 16.7 ms; more often is wasted.
-MAX_CONTROL_RATE_HZ: Final = 60.0
+__all__ = ["MAX_CONTROL_RATE_HZ", "Arbiter", "ArbiterSettings", "Cause", "Denied", "Transition"]
+
 # Below this a comfortable stop ends with the brake: a held deceleration could roll backwards.
 _CREEP_MPS: Final = 0.5
 # A pause between two commands does not buy a larger jump of the wheels than this much time does.
 _MAX_SLEW_TIME_S: Final = 0.1
 _MAX_TRANSITIONS: Final = 64
-
-Cause: TypeAlias = Wish | Observation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArbiterSettings:
-    """Times and thresholds of the arbiter.
-
-    Attributes:
-        control_rate_hz: How often a command is repeated, 1 to 60.
-        dead_man_s: The car is stopped when no set point came for this long, at most 5.
-        simulator_silent_s: The simulator counts as silent after this long without an ego status.
-        mode_timeout_s: How long the car may take to report the mode asked for.
-        min_stop_datagrams: Stop datagrams sent at least, however early the car stands; 1 or more.
-        standstill_mps: At or below this speed the car stands.
-        rolling_mps: Above this speed a car that should stand is stopped again; more than
-            `standstill_mps`.
-        assert_mode_every_packet: Send `EXTERNAL` in every driving packet instead of `KEEP`.
-
-    Raises:
-        ConfigurationError: A value is out of range.
-    """
-
-    control_rate_hz: float = 20.0
-    dead_man_s: float = 0.5
-    simulator_silent_s: float = 1.0
-    mode_timeout_s: float = 5.0
-    min_stop_datagrams: int = 5
-    standstill_mps: float = 0.1
-    rolling_mps: float = 0.5
-    assert_mode_every_packet: bool = False
-
-    def __post_init__(self) -> None:
-        in_range = {
-            "control_rate_hz": 1 <= self.control_rate_hz <= MAX_CONTROL_RATE_HZ,
-            "dead_man_s": 0 < self.dead_man_s <= 5,  # noqa: PLR2004 - longer is no dead-man
-            "simulator_silent_s": 0 < self.simulator_silent_s < math.inf,
-            "mode_timeout_s": 0 < self.mode_timeout_s < math.inf,
-            "min_stop_datagrams": self.min_stop_datagrams >= 1,
-            "standstill_mps": 0 < self.standstill_mps < math.inf,
-            "rolling_mps": self.standstill_mps < self.rolling_mps < math.inf,
-        }
-        for name, good in in_range.items():
-            if not good:
-                raise ConfigurationError(
-                    f"commands.{name} is {getattr(self, name)!r}, which is out of range",
-                    "give a value in the range that ArbiterSettings documents",
-                )
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """One change of state.
-
-    Attributes:
-        mono_s: When.
-        before: State left.
-        cause: What led out of it.
-        after: State entered.
-    """
-
-    mono_s: float
-    before: State
-    cause: Cause
-    after: State
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """A wish that the present state refuses.
-
-    Attributes:
-        reason: Stable code.
-        description: The same for a person.
-    """
-
-    reason: ReasonCode
-    description: str
 
 
 class Arbiter:
@@ -142,13 +79,17 @@ class Arbiter:
 
     Invariants:
         In a state of `BRAKING` or `CHANGING_MODE` only stops are sent, but for the deceleration of
-        a comfortable stop. From a `LATCHED` state no wish but `RESUME` leads to driving. In
-        `RELEASED`, `YIELDED`, `EMERGENCY_YIELDED` and `CLOSED` nothing is sent.
+        a comfortable stop. From a `LATCHED` state no wish but `RESUME` leads to driving. In a
+        state of `HANDS_OFF` nothing is sent. After a `stop` a stream that was heard before does not
+        move the car until there was a sign of intent: a set point that asks for standstill, or
+        `drive`, `engage` or `resume`.
 
     Args:
         limits: The safety envelope.
         encoder: Makes the wire messages.
         settings: Times and thresholds.
+        held_before: Whether an agent that ended before this one may have left a drive command in
+            force at the simulator.
 
     Attributes:
         state: Who controls the car.
@@ -157,7 +98,12 @@ class Arbiter:
     """
 
     def __init__(
-        self, limits: Limits, encoder: ControlEncoder, settings: ArbiterSettings | None = None
+        self,
+        limits: Limits,
+        encoder: ControlEncoder,
+        settings: ArbiterSettings | None = None,
+        *,
+        held_before: bool = False,
     ) -> None:
         self._limits = limits
         self._encoder = encoder
@@ -168,6 +114,7 @@ class Arbiter:
         self.clamped = 0
 
         self._link_up = False
+        self._unanswered_mono_s = math.inf
         self._ego: EgoState | None = None
         self._ego_mono_s = -math.inf
 
@@ -182,8 +129,12 @@ class Arbiter:
 
         self._mode_confirmed = False
         self._seized = False
+        # Whether the last command in force at the simulator is known to be a brake.
+        self._latch_is_safe = not held_before
+        # Whether the car is braked although nobody asked for it: then a person wins.
+        self._unasked = False
+        self._stream_heard = False
         self._stream_muted = False
-        self._set_point_mono_s = -math.inf
         # When the present state ends by itself: mode timeout, dead-man or end of the command.
         self._until_mono_s = math.inf
 
@@ -199,8 +150,8 @@ class Arbiter:
         self._advance(mono_s)
         self._ego, self._ego_mono_s = ego, mono_s
         if ego.drive_mode is DriveMode.EXTERNAL:
-            self._mode_confirmed = True
             self._notice(Observation.MODE_EXTERNAL, mono_s)
+            self._mode_confirmed = True
         elif ego.drive_mode is not None:
             if self._mode_confirmed:
                 self._notice(Observation.MODE_LOST, mono_s)
@@ -212,17 +163,32 @@ class Arbiter:
         """Note whether the connection to the broker stands."""
         self._advance(mono_s)
         self._link_up = up
+        self._unanswered_mono_s = math.inf
         if not up:
             self._notice(Observation.LINK_LOST, mono_s)
+
+    def set_unanswered(self, oldest_mono_s: float | None, mono_s: float) -> None:
+        """Note since when the broker owes an acknowledgement.
+
+        A drive command ends with `LINK_LOST` when that is longer than `link_silent_s`: a link that
+        is dead in silence would otherwise be noticed by the keep-alive only.
+
+        Args:
+            oldest_mono_s: When the oldest unacknowledged message was written to the present
+                connection, or `None` when there is none.
+            mono_s: Monotonic time, seconds.
+        """
+        self._unanswered_mono_s = math.inf if oldest_mono_s is None else oldest_mono_s
+        self._advance(mono_s)
 
     # -- what is wished ---------------------------------------------------------------------
 
     def engage(self, mono_s: float) -> Denied | None:
         """Take the car over. It is braked to a standstill first, whoever drove it."""
-        return self._ask(Wish.ENGAGE, mono_s)
+        return self._ask_with_intent(Wish.ENGAGE, mono_s)
 
     def release(self, mono_s: float) -> Denied | None:
-        """Hand the car to the keyboard."""
+        """Hand the car to the keyboard. One that the agent controls is stopped first."""
         return self._ask(Wish.RELEASE, mono_s)
 
     def drive(self, motion: Motion, duration_s: float, mono_s: float) -> Denied | None:
@@ -236,7 +202,7 @@ class Arbiter:
         excess = self._limits.refusal(motion)
         if excess is not None:
             return Denied(ReasonCode.LIMIT_EXCEEDED, excess)
-        denied = self._ask(Wish.DRIVE, mono_s)
+        denied = self._ask_with_intent(Wish.DRIVE, mono_s)
         if denied is None:
             self._motion = motion
             self._until_mono_s = mono_s + duration_s
@@ -251,13 +217,13 @@ class Arbiter:
             mono_s: Monotonic time of its receipt, seconds.
         """
         self._advance(mono_s)
-        if mono_s - self._set_point_mono_s >= self._settings.dead_man_s:
+        self._stream_heard = True
+        if asks_for_standstill(point.motion):
             self._stream_muted = False
-        self._set_point_mono_s = mono_s
         if self._stream_muted and REQUESTS[self.state][Wish.SET_POINT] is State.STREAM:
             return Denied(
                 ReasonCode.MODE_CONFLICT,
-                "the car was told to stop: pause the drive stream before driving on",
+                "the car was stopped: let the drive stream ask for standstill before it drives on",
             )
         denied = self._ask(Wish.SET_POINT, mono_s)
         if denied is None:
@@ -277,9 +243,11 @@ class Arbiter:
             deceleration_mps2: Comfortable deceleration, or `None` for the full brake.
             mono_s: Monotonic time, seconds.
         """
-        denied = self._ask(Wish.STOP, mono_s)
+        denied = self._ask(Wish.STOP_EXTERNAL if self._is_loose else Wish.STOP, mono_s)
         if denied is None:
-            self._stream_muted = True
+            # A stream that begins after the stop is a sign of intent itself.
+            self._stream_muted |= self._stream_heard
+            self._unasked = False
             if self.state is State.STOPPING_ON_COMMAND:
                 self._deceleration_mps2 = deceleration_mps2
                 self._begin_braking(mono_s)
@@ -289,14 +257,15 @@ class Arbiter:
         """Full brake and latch, in any control mode."""
         denied = self._ask(Wish.EMERGENCY_STOP, mono_s)
         if denied is None:
-            self._stream_muted = True
+            self._stream_muted |= self._stream_heard
+            self._unasked = False
             self._begin_braking(mono_s)
         return denied
 
     def resume(self, mono_s: float) -> Denied | None:
         """Clear the latch, or take the car back from a person who took it over."""
         seized = self.state is State.EMERGENCY and self._seized
-        return self._ask(Wish.RESUME_RELEASED if seized else Wish.RESUME, mono_s)
+        return self._ask_with_intent(Wish.RESUME_RELEASED if seized else Wish.RESUME, mono_s)
 
     # -- what is sent -----------------------------------------------------------------------
 
@@ -330,7 +299,9 @@ class Arbiter:
             agent does not control the car.
         """
         self._advance(mono_s)
-        self._notice(Observation.SHUTDOWN, mono_s)
+        given_up = self.state in HANDS_OFF or self.state is State.RELEASING
+        may_roll = given_up and self._is_loose and not self._latch_is_safe
+        self._notice(Observation.SHUTDOWN_EXTERNAL if may_roll else Observation.SHUTDOWN, mono_s)
         if self.state is not State.CLOSING:
             return []
         self._begin_braking(mono_s)
@@ -350,6 +321,8 @@ class Arbiter:
             deadline_s = min(deadline_s, self._due_mono_s)
         if self.state in DRIVING:
             deadline_s = min(deadline_s, self._ego_mono_s + self._settings.simulator_silent_s)
+        if self.state is State.COMMAND:
+            deadline_s = min(deadline_s, self._unanswered_mono_s + self._settings.link_silent_s)
         return deadline_s
 
     @property
@@ -363,6 +336,15 @@ class Arbiter:
         return self.state is State.CLOSED
 
     @property
+    def is_held(self) -> bool:
+        """Whether the agent answers for what the car does.
+
+        It does while it is in control, and after that for as long as the simulator may still have a
+        drive command of the agent in force.
+        """
+        return self.state not in HANDS_OFF or not self._latch_is_safe
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether the arbiter has brought the car to a standstill and holds it."""
         return self.state is State.HOLDING or (self.state is State.EMERGENCY and self._at_rest)
@@ -372,13 +354,37 @@ class Arbiter:
         # The same sum as in `deadline_s`, so that rounding cannot tell the two apart.
         return mono_s >= self._ego_mono_s + self._settings.simulator_silent_s
 
+    @property
+    def _is_loose(self) -> bool:
+        """Whether the car may be obeying external commands, as far as it can be known."""
+        if self._ego is None:
+            return False
+        if self._ego.drive_mode is None:
+            return abs(self._ego.speed_mps) > self._settings.rolling_mps
+        return self._reports_external
+
+    @property
+    def _reports_external(self) -> bool:
+        return self._ego is not None and self._ego.drive_mode is DriveMode.EXTERNAL
+
+    def _link_is_silent(self, mono_s: float) -> bool:
+        return mono_s >= self._unanswered_mono_s + self._settings.link_silent_s
+
     # -- transitions ------------------------------------------------------------------------
+
+    def _ask_with_intent(self, wish: Wish, mono_s: float) -> Denied | None:
+        denied = self._ask(wish, mono_s)
+        if denied is None:
+            self._stream_muted = False
+        return denied
 
     def _ask(self, wish: Wish, mono_s: float) -> Denied | None:
         self._advance(mono_s)
         answer = REQUESTS[self.state][wish]
         if isinstance(answer, ReasonCode):
-            return Denied(answer, _REFUSED_IN[self.state])
+            return Denied(answer, REFUSED_IN[self.state])
+        if wish is Wish.DRIVE and self._link_is_silent(mono_s):
+            return Denied(ReasonCode.LINK_LOST, "the broker does not answer")
         if answer in DRIVING or (answer in CHANGING_MODE and wish is not Wish.RELEASE):
             if not self._link_up:
                 return Denied(ReasonCode.LINK_LOST, "there is no connection to the broker")
@@ -395,6 +401,8 @@ class Arbiter:
     def _advance(self, mono_s: float) -> None:
         if self.state in DRIVING and self.simulator_is_silent(mono_s):
             self._notice(Observation.SIMULATOR_SILENT, mono_s)
+        if self.state is State.COMMAND and self._link_is_silent(mono_s):
+            self._notice(Observation.LINK_LOST, mono_s)
         if mono_s >= self._until_mono_s:
             self._notice(_TIME_IS_UP[self.state], mono_s)
 
@@ -404,6 +412,8 @@ class Arbiter:
             if self.state is State.EMERGENCY and self._at_rest:
                 self._begin_braking(mono_s)
             self._notice(Observation.ROLLING, mono_s)
+            if self._reports_external and not self._latch_is_safe:
+                self._notice(Observation.RUNAWAY, mono_s)
         elif (
             speed_mps <= settings.standstill_mps
             and self.state in BRAKING
@@ -411,6 +421,7 @@ class Arbiter:
             and self._stops_sent >= settings.min_stop_datagrams
         ):
             self._at_rest = True
+            self._latch_is_safe = True
             self._notice(Observation.STANDSTILL, mono_s)
 
     def _go(self, after: State, cause: Cause, mono_s: float) -> None:
@@ -422,8 +433,17 @@ class Arbiter:
         self.transitions.append(Transition(mono_s, before, cause, after))
         if after in LATCHED and before not in LATCHED:
             self._seized = before in {State.RELEASED, State.RELEASING, State.YIELDED}
-        if after not in IN_CONTROL and before not in IN_CONTROL | BRAKING:
+        if before not in IN_CONTROL | BRAKING and after not in IN_CONTROL:
             self._mode_confirmed = False
+        if before is State.RELEASING and isinstance(cause, Wish):
+            # The keyboard control that is being asked for may still be reported.
+            self._mode_confirmed = False
+        if isinstance(cause, Wish):
+            self._unasked = False
+        elif before in HANDS_OFF:
+            self._unasked = self._stream_muted = True
+        if after is State.STOPPING_TO_RELEASE:
+            self._until_mono_s = mono_s + self._settings.release_timeout_s
         if after in CHANGING_MODE:
             self._until_mono_s = mono_s + self._settings.mode_timeout_s
             self._due_mono_s = mono_s
@@ -452,15 +472,21 @@ class Arbiter:
             self._steer_rad = self._limits.slew(self._steer_rad, self._motion.steer_rad, elapsed_s)
             speed_mps = 0.0 if self._ego is None else self._ego.speed_mps
             longitudinal = self._limits.restrain(self._motion.longitudinal, speed_mps)
-            keep = not self._settings.assert_mode_every_packet
-            mode = CommandMode.KEEP if keep else CommandMode.EXTERNAL
+            mode = self._undemanding_mode
+            self._latch_is_safe = False
         elif self.state is State.RELEASING:
             longitudinal, mode = FULL_BRAKE, CommandMode.KEYBOARD
         else:
-            longitudinal, mode = self._braking(mono_s), CommandMode.EXTERNAL
+            longitudinal = self._braking(mono_s)
+            mode = self._undemanding_mode if self._unasked else CommandMode.EXTERNAL
             self._stops_sent += longitudinal is FULL_BRAKE
         # A stop keeps the wheels where they were: straightening them in a bend leaves the lane.
         return self._encoder.control(longitudinal, self._steer_rad, mode)
+
+    @property
+    def _undemanding_mode(self) -> CommandMode:
+        keep = not self._settings.assert_mode_every_packet
+        return CommandMode.KEEP if keep else CommandMode.EXTERNAL
 
     def _braking(self, mono_s: float) -> Longitudinal:
         comfortable = (
@@ -478,19 +504,7 @@ class Arbiter:
 _TIME_IS_UP: Final = {
     State.ENGAGING: Observation.MODE_TIMEOUT,
     State.RELEASING: Observation.MODE_TIMEOUT,
+    State.STOPPING_TO_RELEASE: Observation.RELEASE_TIMEOUT,
     State.STREAM: Observation.STREAM_SILENT,
     State.COMMAND: Observation.DURATION_OVER,
-}
-
-_REFUSED_IN: Final = {
-    State.RELEASED: "the agent does not control the car: send set_control_mode external first",
-    State.ENGAGING: "external control is not confirmed yet",
-    State.STREAM: "the drive stream has the car",
-    State.STOPPING_ON_COMMAND: "the car is being stopped by a command",
-    State.EMERGENCY: "an emergency stop is latched: send resume first",
-    State.EMERGENCY_YIELDED: "an emergency stop is latched and a person has the car",
-    State.YIELDED: "a person took the car over: send resume to take it back",
-    State.RELEASING: "the car is being handed to the keyboard",
-    State.CLOSING: "the agent is shutting down",
-    State.CLOSED: "the agent has shut down",
 }

@@ -1,8 +1,9 @@
 """The drive stream: set points that arrive many times a second, of which only the newest counts.
 
-Owns the format of a set point and the rule which of two is newer. It knows neither who may drive
-nor when silence becomes dangerous; it only says until when a set point may be acted on. The parser
-is total: any bytes give a `SetPoint` or the name of a cause, and every cause is counted.
+Owns the format of a set point, the rule which of two is newer, and the rule when one came too late.
+It knows neither who may drive nor when silence becomes dangerous; it only says until when a set
+point may be acted on. The parser is total: any bytes give a `SetPoint` or the name of a cause, and
+every cause is counted.
 
 A set point is one JSON object of at most 1 KiB:
 
@@ -11,7 +12,12 @@ A set point is one JSON object of at most 1 KiB:
 `seq` grows with every message of one sender. A message whose `seq` is not above the last one was
 overtaken on its way and is dropped. After a silence the sequence may start anew, because a sender
 that was restarted counts from the beginning; if set points carry the sender's time `t`, one that is
-not later than the last is still recognised as overtaken.
+not later than the last is still recognised as overtaken, until the silence has lasted so long that
+no message can be under way any more.
+
+`t` also shows delay, without synchronised clocks: the smallest difference between receipt and `t`
+belongs to the message that travelled fastest, and one that exceeds it by more than its time of
+validity was held up (TCP keeps what QoS 0 sent into a stalled connection) and is dropped as stale.
 """
 
 from __future__ import annotations
@@ -40,6 +46,12 @@ TOO_LARGE: Final = "too_large"
 MALFORMED: Final = "malformed"
 OUT_OF_RANGE: Final = "out_of_range"
 OVERTAKEN: Final = "overtaken"
+STALE: Final = "stale"
+
+# Later than any connection keeps a message: the sender's clock was set, or it has another one now.
+_ANOTHER_CLOCK_S: Final = 600.0
+# The fastest message counts for one to two of these, so that drifting clocks do no harm.
+_MEMORY_S: Final = 30.0
 
 
 class SetPoint(msgspec.Struct, frozen=True, gc=False):
@@ -113,22 +125,57 @@ def _longitudinal(wire: _Wire) -> Longitudinal | None:
 
 
 @dataclass(slots=True)
+class _Lateness:
+    """How late messages are, compared with the fastest of the last 30 to 60 s of the stream.
+
+    The memory shrinks with each arrival after its time, not with time alone: after a stall of any
+    length the first messages are still compared with those from before it.
+    """
+
+    _since_mono_s: float = -math.inf
+    _fastest_s: float = math.inf
+    _fastest_before_s: float = math.inf
+
+    def restart(self) -> None:
+        """Forget: from now on it is another clock."""
+        self._since_mono_s = -math.inf
+        self._fastest_s = self._fastest_before_s = math.inf
+
+    def of(self, sent_s: float, mono_s: float) -> float:
+        """Seconds by which a message came later than the fastest."""
+        offset_s = mono_s - sent_s
+        if offset_s - min(self._fastest_s, self._fastest_before_s) > _ANOTHER_CLOCK_S:
+            self.restart()
+        if mono_s - self._since_mono_s >= _MEMORY_S:
+            self._fastest_before_s, self._fastest_s = self._fastest_s, offset_s
+            self._since_mono_s = mono_s
+        self._fastest_s = min(self._fastest_s, offset_s)
+        return offset_s - min(self._fastest_s, self._fastest_before_s)
+
+
+@dataclass(slots=True)
 class DriveStream:
-    """Keeps the order of set points.
+    """Keeps the order of set points and drops late ones.
 
     Invariant: between two silences, `seq` of accepted set points strictly grows.
 
     Attributes:
         restart_after_s: After this long without an accepted set point, `seq` may start anew.
+        forget_after_s: After this long, whatever `t` says.
+        stale_after_s: A set point that is later than the fastest by more than this, or by more than
+            its own `valid_for_s`, is dropped.
         accepted: Set points accepted.
         dropped: Set points dropped, by cause.
     """
 
     restart_after_s: float = 0.5
+    forget_after_s: float = 5.0
+    stale_after_s: float = 0.5
     accepted: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     _last: SetPoint | None = None
     _last_mono_s: float = -math.inf
+    _lateness: _Lateness = field(default_factory=_Lateness)
 
     def receive(self, payload: bytes, mono_s: float) -> SetPoint | None:
         """Take one message of the stream.
@@ -138,14 +185,19 @@ class DriveStream:
             mono_s: Monotonic time of receipt, seconds.
 
         Returns:
-            The set point if it is the newest, else `None`; the cause is counted.
+            The set point if it is the newest and not late, else `None`; the cause is counted.
         """
         found = parse_set_point(payload)
         if isinstance(found, str):
             self.drop(found)
             return None
-        if self._is_overtaken(found, mono_s):
-            self.drop(OVERTAKEN)
+        if self._last is not None and found.seq <= self._last.seq:
+            if self._is_overtaken(found, self._last, mono_s):
+                self.drop(OVERTAKEN)
+                return None
+            self._lateness.restart()
+        if self._is_stale(found, mono_s):
+            self.drop(STALE)
             return None
         self._last, self._last_mono_s = found, mono_s
         self.accepted += 1
@@ -155,10 +207,18 @@ class DriveStream:
         """Count a set point that was not acted on, for a cause found here or elsewhere."""
         self.dropped[cause] = self.dropped.get(cause, 0) + 1
 
-    def _is_overtaken(self, new: SetPoint, mono_s: float) -> bool:
-        last = self._last
-        if last is None or new.seq > last.seq:
-            return False
-        if mono_s - self._last_mono_s < self.restart_after_s:
+    def _is_overtaken(self, new: SetPoint, last: SetPoint, mono_s: float) -> bool:
+        silence_s = mono_s - self._last_mono_s
+        if silence_s < self.restart_after_s:
             return True
-        return new.sent_s is not None and last.sent_s is not None and new.sent_s <= last.sent_s
+        if silence_s >= self.forget_after_s or new.sent_s is None or last.sent_s is None:
+            return False
+        return new.sent_s <= last.sent_s
+
+    def _is_stale(self, new: SetPoint, mono_s: float) -> bool:
+        if new.sent_s is None:
+            return False
+        limit_s = self.stale_after_s
+        if new.valid_for_s is not None:
+            limit_s = min(limit_s, new.valid_for_s)
+        return self._lateness.of(new.sent_s, mono_s) > limit_s

@@ -32,9 +32,10 @@ from agent.commands.requests import (
 from agent.morai import LampControl, TurnSignal
 
 if TYPE_CHECKING:
-    from agent.commands.arbiter import Arbiter, Denied, Transition
+    from agent.commands.arbiter import Arbiter
     from agent.commands.ledger import ExecutionKey
     from agent.commands.requests import Command
+    from agent.commands.transitions import Denied, Transition
 
 _MAX_HISTORY: Final = 64
 _TURN_SIGNALS: Final = {

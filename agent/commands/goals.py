@@ -15,7 +15,7 @@ from agent.commands.protocol import ExecutionStatus, Outcome, ReasonCode
 from agent.commands.requests import Drive, EmergencyStop, Resume, SetControlMode, Stop
 
 if TYPE_CHECKING:
-    from agent.commands.arbiter import Cause, Transition
+    from agent.commands.transitions import Cause, Transition
     from agent.vehicle.state import EgoState
 
 MotionCommand: TypeAlias = SetControlMode | Drive | Stop | EmergencyStop | Resume
@@ -132,10 +132,11 @@ def _speed(ego: EgoState | None) -> str:
 
 
 _ENGAGED: Final = frozenset({State.ENGAGING} | IN_CONTROL)
-_HANDED_OVER: Final = frozenset({State.RELEASING, State.RELEASED})
+_HANDED_OVER: Final = frozenset({State.STOPPING_TO_RELEASE, State.RELEASING, State.RELEASED})
 _LIVES_IN: Final[dict[type[MotionCommand], frozenset[State]]] = {
     Drive: frozenset({State.COMMAND}),
-    Stop: frozenset({State.ENGAGING, State.HOLDING} | BRAKING) - {State.CLOSING},
+    Stop: frozenset({State.ENGAGING, State.HOLDING} | BRAKING)
+    - {State.CLOSING, State.STOPPING_TO_RELEASE},
     EmergencyStop: frozenset({State.EMERGENCY}),
     Resume: _ENGAGED | _HANDED_OVER,
 }
@@ -153,4 +154,5 @@ _ENDINGS: Final[dict[Cause, tuple[ReasonCode, str]]] = {
         "the car left external control at the simulator",
     ),
     Observation.SHUTDOWN: (ReasonCode.INTERRUPTED, "the agent is shutting down"),
+    Observation.SHUTDOWN_EXTERNAL: (ReasonCode.INTERRUPTED, "the agent is shutting down"),
 }

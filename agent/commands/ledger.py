@@ -7,6 +7,11 @@ outcome when the file is opened again was cut short: it becomes `FAILED INTERRUP
 started again. An outcome that could not be sent, because there was no connection or no process any
 more, waits here until it can.
 
+A refusal has no effect that must not be repeated; it is kept for its sender's sake, so that it
+stays refused when its reason has passed. Refusals have a small room of their own and push out each
+other, never an execution. Beside the executions the ledger keeps one mark: whether the agent may
+have left the car with a drive command in force.
+
 Owns one SQLite file and its rules of retention; knows nothing about what a command does. Every
 answer is on disk when the method returns (WAL, `synchronous=FULL`; SQLite documentation, "PRAGMA
 synchronous"). One process at a time: the file is locked while it is open.
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 # Rows looked at for forgetting with each new execution, so that the cost of one stays bounded.
 _SWEEP_ROWS: Final = 200
 _SCHEMA: Final = """
@@ -37,10 +42,15 @@ CREATE TABLE IF NOT EXISTS executions (
     begun_s    REAL NOT NULL,
     outcome    BLOB,
     answered   INTEGER NOT NULL DEFAULT 0,
+    refused    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (origin, id)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS executions_unanswered ON executions (answered) WHERE answered = 0;
+CREATE INDEX IF NOT EXISTS executions_refused ON executions (refused) WHERE refused = 1;
+CREATE TABLE IF NOT EXISTS control_held (id INTEGER PRIMARY KEY CHECK (id = 1)) STRICT;
 """
+_FROM_VERSION_1: Final = "ALTER TABLE executions ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;"
+_HOLD: Final = "INSERT OR IGNORE INTO control_held (id) VALUES (1)"
 _INTERRUPTED: Final = encode_outcome(
     Outcome(
         ExecutionStatus.FAILED,
@@ -107,16 +117,19 @@ class Retention:
     An id is forgotten only when it is older than `keep_s` *and* `keep_newest` newer ids exist *and*
     it is either older than `forget_after_s` or one of more than `max_rows`. Counting as well as
     dating protects the ledger from a clock that jumps ahead. When `max_rows` is reached and nothing
-    may be forgotten, new executions are refused.
+    may be forgotten, new executions are refused. Refusals are not counted among these; of them the
+    newest `max_refusals` are kept.
 
     Attributes:
-        max_rows: Bound of the ledger, about 300 bytes a row.
+        max_rows: Bound of the executions, about 300 bytes a row.
+        max_refusals: Bound of the refusals.
         keep_s: No id is forgotten before this age.
         keep_newest: Nor while it is among this many newest ids.
         forget_after_s: Older ids are not needed; MQTT brokers keep a message a week at most.
     """
 
     max_rows: int = 50_000
+    max_refusals: int = 1_000
     keep_s: float = 24 * 3600.0
     keep_newest: int = 1_000
     forget_after_s: float = 7 * 24 * 3600.0
@@ -135,7 +148,9 @@ class Ledger:
     Attributes:
         warning: What was wrong with the file found at opening, or `None`. A damaged file is moved
             aside and a new ledger is begun.
-        interrupted: Executions that were found without an outcome at opening.
+        interrupted: Executions that were found without an outcome at opening. With any, control
+            counts as held.
+        control_is_held: Whether the agent, or one before it, answers for what the car does.
         forgotten: Ids forgotten since opening.
 
     Raises:
@@ -153,7 +168,10 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
             self.interrupted = self._close_interrupted()
-            self._rows: int = self._db.execute("SELECT count(*) FROM executions").fetchone()[0]
+            self._rows = self._count(refused=False)
+            self._refusals = self._count(refused=True)
+            held = self._db.execute("SELECT count(*) FROM control_held").fetchone()[0]
+            self.control_is_held: bool = held > 0
 
     # -- executions -------------------------------------------------------------------------
 
@@ -174,7 +192,13 @@ class Ledger:
         return InFlight(same) if row[1] is None else Replay(row[1], same)
 
     def begin(
-        self, key: ExecutionKey, digest: bytes, now_s: float, outcome: bytes | None = None
+        self,
+        key: ExecutionKey,
+        digest: bytes,
+        now_s: float,
+        outcome: bytes | None = None,
+        *,
+        refused: bool = False,
     ) -> Begun:
         """Write down that an execution begins, unless it is known.
 
@@ -182,7 +206,8 @@ class Ledger:
             key: The execution.
             digest: Digest of the request, to tell a redelivery from an id used twice.
             now_s: Wall clock, Unix seconds.
-            outcome: Its outcome, when the request is over with its arrival (it was refused).
+            outcome: Its outcome, when it is over already.
+            refused: Whether that outcome is a refusal, which takes none of the executions' room.
 
         Returns:
             `New` exactly once for a key; then `InFlight` until `finish`, then `Replay`.
@@ -195,23 +220,30 @@ class Ledger:
             return known
         with self._storage("be written"), self._transaction():
             forgotten = self._forget(now_s)
-            has_room = self._rows - forgotten < self._retention.max_rows
+            pushed_out = self._push_out_refusals() if refused else 0
+            has_room = refused or self._rows - forgotten < self._retention.max_rows
             if has_room:
                 self._flush_answered()
                 self._db.execute(
-                    "INSERT INTO executions (origin, id, digest, begun_s, outcome)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (key.origin, key.execution_id, digest, now_s, outcome),
+                    "INSERT INTO executions (origin, id, digest, begun_s, outcome, refused)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (key.origin, key.execution_id, digest, now_s, outcome, refused),
                 )
         self.forgotten += forgotten
         self._rows -= forgotten
         if not has_room:
             return Full()
-        self._rows += 1
+        self._rows += not refused
+        self._refusals += refused - pushed_out
         return New()
 
-    def finish(self, key: ExecutionKey, outcome: bytes) -> None:
+    def finish(self, key: ExecutionKey, outcome: bytes, *, refused: bool = False) -> None:
         """Write down how an execution ended. The first outcome stands.
+
+        Args:
+            key: The execution.
+            outcome: Its outcome.
+            refused: Whether it never took effect; it then gives its room back.
 
         Raises:
             StorageError: It could not be written; after a restart the execution will read
@@ -219,10 +251,26 @@ class Ledger:
         """
         with self._storage("be written"), self._transaction():
             self._flush_answered()
-            self._db.execute(
-                "UPDATE executions SET outcome = ? WHERE origin = ? AND id = ? AND outcome IS NULL",
-                (outcome, key.origin, key.execution_id),
-            )
+            pushed_out = self._push_out_refusals() if refused else 0
+            ended = self._db.execute(
+                "UPDATE executions SET outcome = ?, refused = ?"
+                " WHERE origin = ? AND id = ? AND outcome IS NULL",
+                (outcome, refused, key.origin, key.execution_id),
+            ).rowcount
+        self._refusals -= pushed_out
+        if refused:
+            self._rows -= ended
+            self._refusals += ended
+
+    def hold_control(self, held: bool) -> None:
+        """Note whether the agent answers for what the car does, also after it was killed.
+
+        Raises:
+            StorageError: It could not be written; the mark is as it was.
+        """
+        with self._storage("be written"), self._transaction():
+            self._db.execute(_HOLD if held else "DELETE FROM control_held")
+        self.control_is_held = held
 
     # -- answers that wait ------------------------------------------------------------------
 
@@ -278,7 +326,25 @@ class Ledger:
                 " RETURNING origin, id",
                 (_INTERRUPTED,),
             ).fetchall()
+            if rows:
+                self._db.execute(_HOLD)
         return [ExecutionKey(origin, execution_id) for origin, execution_id in rows]
+
+    def _count(self, *, refused: bool) -> int:
+        query = "SELECT count(*) FROM executions WHERE refused = ?"
+        count: int = self._db.execute(query, (refused,)).fetchone()[0]
+        return count
+
+    def _push_out_refusals(self) -> int:
+        """Make room for one refusal; returns how many went."""
+        excess = self._refusals + 1 - self._retention.max_refusals
+        if excess <= 0:
+            return 0
+        return self._db.execute(
+            "DELETE FROM executions WHERE rowid IN"
+            " (SELECT rowid FROM executions WHERE refused = 1 ORDER BY rowid LIMIT ?)",
+            (excess,),
+        ).rowcount
 
     def _forget(self, now_s: float) -> int:
         rules = self._retention
@@ -288,7 +354,8 @@ class Ledger:
         cursor = self._db.execute(
             "DELETE FROM executions WHERE rowid IN (SELECT rowid FROM ("
             " SELECT rowid, begun_s, outcome, row_number() OVER (ORDER BY rowid) AS place"
-            " FROM (SELECT rowid, begun_s, outcome FROM executions ORDER BY rowid LIMIT ?)"
+            " FROM (SELECT rowid, begun_s, outcome FROM executions WHERE refused = 0"
+            " ORDER BY rowid LIMIT ?)"
             ") WHERE outcome IS NOT NULL AND begun_s < ? AND (begun_s < ? OR place <= ?))",
             (
                 candidates,
@@ -340,24 +407,25 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        _check(db, path)
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        upgrade = _FROM_VERSION_1 if _checked_version(db, path) == 1 else ""
+        db.executescript(f"BEGIN; {upgrade} {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _checked_version(db: sqlite3.Connection, path: Path) -> int:
     verdict = db.execute("PRAGMA quick_check").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {0, _VERSION}:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= _VERSION:
         raise StorageError(
             f"the command ledger {path} has format {version}; this release knows {_VERSION}",
             "use the release that wrote it, or give this one its own ledger",
         )
+    return version
 
 
 def _move_aside(path: Path) -> Path:

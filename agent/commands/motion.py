@@ -63,3 +63,14 @@ class Motion(msgspec.Struct, frozen=True, gc=False):
 
     longitudinal: Longitudinal
     steer_rad: float = 0.0
+
+
+def asks_for_standstill(motion: Motion) -> bool:
+    """Whether nothing in a motion pushes the car: who sends it has let go."""
+    match motion.longitudinal:
+        case TargetSpeed(speed_mps=wanted):
+            return wanted == 0
+        case TargetAcceleration(acceleration_mps2=wanted):
+            return wanted <= 0
+        case Pedals(accel_pedal=accel):
+            return accel == 0

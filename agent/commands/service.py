@@ -8,8 +8,8 @@ again at `next_deadline_s`.
 A request takes two steps. On arrival it is checked and written down; at the next `poll` it is
 checked for expiry again, because writing may have taken long, and then started. Commands that stop
 the car take a shorter way: their datagram is returned at once, and they are written down at the
-next call, or not at all when the disk is full. If the agent is killed in between, a redelivery
-stops the car once more, which is harmless.
+next call, or when the disk has room again. If the agent is killed in between, a redelivery stops
+the car once more, which is harmless.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agent.cloud.topics import CommandProtocol, is_execution_id
 from agent.commands.arbiter import Arbiter, ArbiterSettings
+from agent.commands.backlog import Backlog, Unwritten
+from agent.commands.counters import CommandCounters
 from agent.commands.drive_stream import DriveStream
 from agent.commands.executor import Executor, ExecutorSettings, Update
 from agent.commands.ledger import ExecutionKey, Full, InFlight, New, Replay
@@ -45,16 +47,38 @@ from agent.commands.safety import Limits
 from certs.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
-    from agent.commands.arbiter import Transition
     from agent.commands.control_states import State
     from agent.commands.ledger import Ledger
     from agent.commands.requests import Command, Request
+    from agent.commands.transitions import Transition
     from agent.morai import Dialect
     from agent.vehicle.state import EgoState
+
+__all__ = [
+    "MAX_WAITING",
+    "CommandCounters",
+    "CommandService",
+    "Effect",
+    "Respond",
+    "Send",
+    "ServiceSettings",
+]
 
 # Requests that were written down and not yet started. The caller polls right after each arrival,
 # so more than a few means that something is wrong.
 MAX_WAITING: Final = 16
+
+# The same payload is refused for these at any time, so there is nothing to remember.
+_REFUSED_FOR_EVER: Final = frozenset(
+    {
+        ReasonCode.TOO_LARGE,
+        ReasonCode.MALFORMED_JSON,
+        ReasonCode.INVALID_REQUEST,
+        ReasonCode.UNKNOWN_COMMAND,
+        ReasonCode.INVALID_PARAMETER,
+        ReasonCode.NOT_ALLOWED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +138,6 @@ class ServiceSettings:
             )
 
 
-@dataclass(slots=True)
-class CommandCounters:
-    """What happened to requests and set points since the agent started.
-
-    Attributes:
-        requests: Requests that arrived.
-        started: Commands handed to the car's control, by name; it may still refuse them.
-        refused: Requests refused, by reason code.
-        finished: Executions that were written down and ended, by status.
-        replayed: Redelivered requests answered from the ledger.
-        repeated_in_flight: Redelivered requests whose execution was still running.
-        bad_execution_ids: Requests nobody could be answered for.
-        id_reused: Requests that came with the id of a different request.
-        storage_failures: Writes to the ledger that failed.
-        set_points: Set points acted on.
-        set_points_dropped: Set points not acted on, by cause.
-        set_points_clamped: Set points brought inside the limits.
-    """
-
-    requests: int = 0
-    started: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    finished: dict[str, int] = field(default_factory=dict)
-    replayed: int = 0
-    repeated_in_flight: int = 0
-    bad_execution_ids: int = 0
-    id_reused: int = 0
-    storage_failures: int = 0
-    set_points: int = 0
-    set_points_dropped: dict[str, int] = field(default_factory=dict)
-    set_points_clamped: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     key: ExecutionKey
@@ -154,18 +145,14 @@ class _Waiting:
     start_by_mono_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Unwritten:
-    digest: bytes
-    arrived_s: float
-
-
 class CommandService:
     """Everything the agent does with commands.
 
     Guarantees: a command takes effect at most once for as long as the ledger remembers its id; a
-    redelivered request is answered with the recorded outcome; an outcome that cannot be sent
-    because the link is down is sent when it is up again; nothing that arrives raises.
+    redelivered request is answered with the recorded outcome, also while the disk is full; an
+    outcome that cannot be sent because the link is down is sent when it is up again; a car that the
+    agent, or one killed before it, left with a drive command in force is braked when it obeys that
+    command again; nothing that arrives raises.
 
     All methods that return effects may be called at any time in any order, from one thread.
     `mono_s` is always monotonic time in seconds, `now_s` the wall clock in Unix seconds.
@@ -185,14 +172,21 @@ class CommandService:
         settings = settings or ServiceSettings()
         self._ledger = ledger
         self._allowed = settings.allowed
-        self._arbiter = Arbiter(settings.limits, ControlEncoder(dialect), settings.arbiter)
+        self._arbiter = Arbiter(
+            settings.limits,
+            ControlEncoder(dialect),
+            settings.arbiter,
+            held_before=ledger.control_is_held,
+        )
         self._executor = Executor(self._arbiter, settings.executor)
-        self._stream = DriveStream(restart_after_s=settings.arbiter.dead_man_s)
+        self._stream = DriveStream(
+            restart_after_s=settings.arbiter.dead_man_s, stale_after_s=settings.arbiter.dead_man_s
+        )
         self._waiting: deque[_Waiting] = deque()
-        # Stops that act already and are written down with the next effects.
-        self._unwritten: dict[ExecutionKey, _Unwritten] = {}
+        self._backlog = Backlog(ledger)
         self._latest: dict[ExecutionKey, bytes] = {}
         self._link_up = False
+        self._storage_failures = 0
         self._counters = CommandCounters(set_points_dropped=self._stream.dropped)
 
     # -- what arrives -----------------------------------------------------------------------
@@ -227,16 +221,10 @@ class CommandService:
             return []
         key = ExecutionKey(protocol.value, execution_id)
         digest = hashlib.sha256(payload).digest()
-        try:
-            known = self._ledger.look_up(key, digest)
-        except StorageError:
-            self._counters.storage_failures += 1
-            known = None
+        # What waits to be written is newer than what was.
+        known = self._backlog.look_up(key, digest) or self._look_up(key, digest)
         if known is not None:
             return self._repeat(key, known)
-        if key in self._latest or key in self._unwritten:
-            # A stop that is not written down, or could not be, is known while it runs.
-            return self._repeat(key, InFlight(same_request=True))
         request = self._judge_arrival(payload, message_expiry_s, now_s)
         if isinstance(request, Refusal):
             return self._refuse(key, digest, request, now_s)
@@ -270,6 +258,18 @@ class CommandService:
         self._arbiter.set_link(up, mono_s)
         return [*self._effects(mono_s), *(self._owed() if up else [])]
 
+    def on_unanswered(self, oldest_publish_mono_s: float | None, mono_s: float) -> list[Effect]:
+        """Note since when the broker owes an acknowledgement; a drive command ends without it.
+
+        Args:
+            oldest_publish_mono_s: When the oldest QoS 1 message that is not acknowledged was
+                written to the present connection, or `None` when all are acknowledged. Messages
+                that wait to be written do not count. `on_link` sets it back to `None`.
+            mono_s: Monotonic time.
+        """
+        self._arbiter.set_unanswered(oldest_publish_mono_s, mono_s)
+        return self._effects(mono_s)
+
     def poll(self, mono_s: float) -> list[Effect]:
         """Let time pass: start what waits, send what is due, report what ended."""
         while self._waiting:
@@ -298,16 +298,18 @@ class CommandService:
             self._reject(
                 self._waiting.popleft().key, ReasonCode.SHUTTING_DOWN, "the agent is shutting down"
             )
-        return [*(Send(output) for output in outputs), *self._effects(mono_s)]
+        effects = [*(Send(output) for output in outputs), *self._effects(mono_s)]
+        self._backlog.write(mono_s, at_once=True)
+        return effects
 
     # -- what the caller asks ---------------------------------------------------------------
 
     @property
     def next_deadline_s(self) -> float:
         """Monotonic time at which `poll` is due: infinity for never, minus infinity for now."""
-        if self._waiting or self._unwritten:
+        if self._waiting:
             return -math.inf
-        return min(self._arbiter.deadline_s, self._executor.deadline_s)
+        return min(self._arbiter.deadline_s, self._executor.deadline_s, self._backlog.deadline_s)
 
     @property
     def state(self) -> State:
@@ -330,6 +332,7 @@ class CommandService:
     def counters(self) -> CommandCounters:
         """What happened so far."""
         self._counters.set_points_clamped = self._arbiter.clamped
+        self._counters.storage_failures = self._storage_failures + self._backlog.failures
         return self._counters
 
     # -- requests ---------------------------------------------------------------------------
@@ -378,52 +381,62 @@ class CommandService:
             Outcome(ExecutionStatus.REJECTED, refusal.reason, refusal.description)
         )
         self._count_refusal(refusal.reason)
+        if refusal.reason in _REFUSED_FOR_EVER:
+            return [_respond(key, document)]
         # Written down, so that a redelivery is refused again even when its reason has passed.
         try:
-            self._ledger.begin(key, digest, now_s, document)
+            self._ledger.begin(key, digest, now_s, document, refused=True)
         except StorageError:
-            self._counters.storage_failures += 1
+            self._storage_failures += 1
+            self._remember_refusal(key, digest, now_s, document)
+            return [_respond(key, document)]
         return self._answer(key, document)
 
     def _start_later(
         self, key: ExecutionKey, digest: bytes, request: Request, now_s: float, mono_s: float
     ) -> list[Effect]:
-        text = ""
         try:
             begun = self._ledger.begin(key, digest, now_s)
         except StorageError as error:
-            self._counters.storage_failures += 1
+            self._storage_failures += 1
             text = error.what
         else:
             if isinstance(begun, New):
                 remaining_s = math.inf if request.remaining_s is None else request.remaining_s
                 self._waiting.append(_Waiting(key, request.command, mono_s + remaining_s))
                 return []
-            if isinstance(begun, Full):
-                text = "the command ledger is full"
+            if not isinstance(begun, Full):
+                return self._repeat(key, begun)
+            text = "the command ledger is full"
         # Without a record it could take effect twice; so it does not take effect at all.
         self._count_refusal(ReasonCode.STORAGE_FAILED)
         outcome = Outcome(ExecutionStatus.REJECTED, ReasonCode.STORAGE_FAILED, text)
-        return [_respond(key, encode_outcome(outcome))]
+        document = encode_outcome(outcome)
+        self._remember_refusal(key, digest, now_s, document)
+        return [_respond(key, document)]
+
+    def _remember_refusal(
+        self, key: ExecutionKey, digest: bytes, now_s: float, document: bytes
+    ) -> None:
+        # The answer is final: with room on the disk the same request must not be executed.
+        refused = Unwritten(digest, now_s, outcome=document, refused=True, answered=True)
+        self._backlog.add(key, refused)
 
     def _start_at_once(
         self, key: ExecutionKey, digest: bytes, command: Command, now_s: float, mono_s: float
     ) -> list[Effect]:
         # What was asked before the stop must not move the car after it.
         self._drop_waiting_motion()
-        if len(self._unwritten) >= MAX_WAITING:
-            self._write_stops()
-        self._unwritten[key] = _Unwritten(digest, now_s)
+        self._backlog.add(key, Unwritten(digest, now_s))
         self._start(key, command, mono_s)
         return [Send(output) for output in self._arbiter.step(mono_s)]
 
-    def _write_stops(self) -> None:
-        while self._unwritten:
-            key, stop = self._unwritten.popitem()
-            try:
-                self._ledger.begin(key, stop.digest, stop.arrived_s)
-            except StorageError:
-                self._counters.storage_failures += 1
+    def _look_up(self, key: ExecutionKey, digest: bytes) -> Replay | InFlight | None:
+        try:
+            return self._ledger.look_up(key, digest)
+        except StorageError:
+            self._storage_failures += 1
+            return None
 
     def _start(self, key: ExecutionKey, command: Command, mono_s: float) -> None:
         self._counters.started[command.NAME] = self._counters.started.get(command.NAME, 0) + 1
@@ -447,7 +460,7 @@ class CommandService:
     # -- effects ----------------------------------------------------------------------------
 
     def _effects(self, mono_s: float) -> list[Effect]:
-        self._write_stops()
+        self._backlog.write(mono_s)
         self._executor.poll(mono_s)
         effects: list[Effect] = [Send(output) for output in self._arbiter.step(mono_s)]
         # Time may have ended something in `step`.
@@ -456,6 +469,9 @@ class CommandService:
         effects.extend(Send(output) for output in outputs)
         for update in updates:
             effects.extend(self._report(update))
+        # Before the first datagram leaves: what follows may not be survived.
+        self._backlog.hold_control(self._arbiter.is_held)
+        self._backlog.write(mono_s)
         return effects
 
     def _report(self, update: Update) -> list[Effect]:
@@ -468,12 +484,9 @@ class CommandService:
         self._counters.finished[status.value] = self._counters.finished.get(status.value, 0) + 1
         if status is ExecutionStatus.REJECTED and update.outcome.reason is not None:
             self._count_refusal(update.outcome.reason)
-        try:
-            self._ledger.finish(key, document)
-        except StorageError:
-            self._counters.storage_failures += 1
-            return [_respond(key, document)]
-        return self._answer(key, document)
+        refused = status is ExecutionStatus.REJECTED
+        self._backlog.finish(key, document, refused=refused, answered=self._link_up)
+        return [_respond(key, document)] if self._link_up else []
 
     def _answer(self, key: ExecutionKey, document: bytes) -> list[Effect]:
         if not self._link_up:
@@ -482,14 +495,15 @@ class CommandService:
         return [_respond(key, document)]
 
     def _owed(self) -> list[Effect]:
+        owed = self._backlog.unanswered()
         try:
-            owed = self._ledger.unanswered()
+            written = self._ledger.unanswered()
         except StorageError:
-            self._counters.storage_failures += 1
-            return []
-        for key, _ in owed:
+            self._storage_failures += 1
+            written = []
+        for key, _ in written:
             self._ledger.mark_answered(key)
-        return [_respond(key, document) for key, document in owed]
+        return [_respond(key, document) for key, document in [*owed, *written]]
 
 
 def _respond(key: ExecutionKey, document: bytes) -> Respond:

@@ -63,11 +63,12 @@ class SimulatorLink(Protocol):
 
     counters: LinkCounters
 
-    async def open(self, on_datagram: Callable[[Datagram], None]) -> None:
+    async def open(self, on_datagram: Callable[[Datagram], bool]) -> None:
         """Start to receive.
 
         Args:
-            on_datagram: Called for each datagram; must not block and must not raise.
+            on_datagram: Called for each datagram; says whether it could be read. It must not
+                block and must not raise.
 
         Raises:
             LinkError: A port is taken, privileged or otherwise not available.

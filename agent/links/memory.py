@@ -28,9 +28,9 @@ class MemoryLink:
         self.counters = LinkCounters()
         self.sent: list[tuple[str, bytes]] = []
         self._send_channels = frozenset(send_channels)
-        self._on_datagram: Callable[[Datagram], None] | None = None
+        self._on_datagram: Callable[[Datagram], bool] | None = None
 
-    async def open(self, on_datagram: Callable[[Datagram], None]) -> None:
+    async def open(self, on_datagram: Callable[[Datagram], bool]) -> None:
         """Start to receive; see `SimulatorLink.open`."""
         self._on_datagram = on_datagram
 

@@ -2,7 +2,9 @@
 
 MORAI's datagrams carry neither session nor authentication, so a second simulator that is
 configured for the same port would interleave two cars into one stream. The lock keeps the first
-sender until it has been silent for a while. It owns no socket and no clock.
+sender that said something readable until it has been silent for a while; a sender of nonsense
+never takes it, or one stray byte a second would keep the simulator out for ever. It owns no socket
+and no clock.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class SourceLock:
     _locked: dict[str, tuple[tuple[str, int], float]] = field(default_factory=dict)
 
     def refusal(self, channel: str, source: tuple[str, int], mono_s: float) -> str | None:
-        """Say why a datagram must be dropped, or `None` when it may pass.
+        """Say why a datagram must be dropped, or `None` when it may pass. Changes nothing.
 
         Args:
             channel: The channel that received it.
@@ -40,5 +42,14 @@ class SourceLock:
         locked = self._locked.get(channel)
         if locked is not None and locked[0] != source and mono_s - locked[1] < self.silence_s:
             return "second_source"
-        self._locked[channel] = (source, mono_s)
         return None
+
+    def heard(self, channel: str, source: tuple[str, int], mono_s: float) -> None:
+        """A datagram that passed was readable: its sender keeps the channel, or takes it.
+
+        Args:
+            channel: The channel that received it.
+            source: Address and port of the sender.
+            mono_s: Monotonic time of receipt, seconds.
+        """
+        self._locked[channel] = (source, mono_s)

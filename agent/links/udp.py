@@ -109,12 +109,12 @@ class UdpLink:
         self._destinations = dict(destinations)
         self._bind = bind
         self._lock = lock or SourceLock()
-        self._on_datagram: Callable[[Datagram], None] | None = None
+        self._on_datagram: Callable[[Datagram], bool] | None = None
         self._transports: list[asyncio.DatagramTransport] = []
         self._sender: asyncio.DatagramTransport | None = None
         self._ports: dict[str, int] = {}
 
-    async def open(self, on_datagram: Callable[[Datagram], None]) -> None:
+    async def open(self, on_datagram: Callable[[Datagram], bool]) -> None:
         """Bind every port and start to receive; see `SimulatorLink.open`."""
         loop = asyncio.get_running_loop()
         self._on_datagram = on_datagram
@@ -146,7 +146,8 @@ class UdpLink:
         if cause is None and self._on_datagram is not None:
             received = self.counters.received
             received[channel] = received.get(channel, 0) + 1
-            self._on_datagram(Datagram(channel, data, source, time.time(), mono_s))
+            if self._on_datagram(Datagram(channel, data, source, time.time(), mono_s)):
+                self._lock.heard(channel, source, mono_s)
         else:
             self.counters.drop(cause or "closed")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from agent.cloud.session import CloudSession, SessionOptions
-from certs.errors import EdgeError
+from agent.cloud.session import CloudSession
+from agent.cloud.session_values import LinkState, SessionOptions
+from certs.errors import ConfigurationError
 from certs.inspection import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from agent.configuration import BrokerSection
 
 _HTTPS_PORT = 443
+_CLOSING_S = 1.0
 _ALPN = "x-amzn-mqtt-ca"  # AWS IoT Core developer guide, "Device communication protocols"
 _FIREWALL = "check the network; port 443 passes most firewalls (set broker.port = 443)"
 
@@ -80,14 +83,23 @@ async def _try_tcp(broker: BrokerSection, timeout_s: float) -> Finding:
     except OSError as error:
         reason = error.strerror or str(error)
         return Finding("broker TCP", Verdict.FAILED, f"{where}: {reason}", _FIREWALL)
-    writer.close()
+    await _closed(writer)
     return Finding("broker TCP", Verdict.OK, f"{where} accepts connections")
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    # A peer that breaks the connection now has still shown what was asked.
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSING_S):
+            await writer.wait_closed()
 
 
 async def _try_tls(broker: BrokerSection, timeout_s: float) -> Finding:
     try:
         context = ssl.create_default_context(cafile=broker.ca)
-        context.load_cert_chain(broker.certificate, broker.private_key)
+        # With a passphrase of its own, OpenSSL would otherwise ask for it on the terminal.
+        context.load_cert_chain(broker.certificate, broker.private_key, password="")
     except (ssl.SSLError, OSError) as error:
         return Finding(
             "broker TLS",
@@ -109,19 +121,36 @@ async def _try_tls(broker: BrokerSection, timeout_s: float) -> Finding:
             f"the broker's certificate is not accepted: {error.verify_message}",
             "broker.ca must hold the root that signed it, and broker.endpoint must be a name in it",
         )
-    except (OSError, TimeoutError) as error:
+    except TimeoutError:
         return Finding(
-            "broker TLS", Verdict.FAILED, f"handshake failed: {error}", "is this an MQTT TLS port?"
+            "broker TLS",
+            Verdict.FAILED,
+            f"no answer to the TLS handshake within {timeout_s:g} s",
+            "is this an MQTT TLS port?",
+        )
+    except OSError as error:
+        return Finding(
+            "broker TLS",
+            Verdict.FAILED,
+            f"handshake failed: {error.strerror or str(error) or 'the connection was closed'}",
+            "is this an MQTT TLS port?",
         )
     connection = writer.get_extra_info("ssl_object")
     shown = f"{connection.version()}, {connection.cipher()[0]}, the broker's certificate is valid"
-    writer.close()
+    await _closed(writer)
     return Finding("broker TLS", Verdict.OK, shown)
 
 
 async def _try_connect(
     broker: BrokerSection, client_id: str, where: str, timeout_s: float
 ) -> Finding:
+    decided = asyncio.Event()
+
+    def on_state(state: LinkState, _reason: str) -> None:
+        # The first answer counts; the session itself would go on trying.
+        if state is not LinkState.CONNECTING:
+            decided.set()
+
     session = CloudSession(
         SessionOptions(
             endpoint=broker.endpoint,
@@ -136,19 +165,26 @@ async def _try_connect(
         ),
         filters={},
         on_message=lambda _incoming: None,
-        on_state=lambda _state, _reason: None,
+        on_state=on_state,
     )
+    reason = f"no answer within {timeout_s:g} s"
     try:
         session.start()
-        await session.ready(timeout_s)
-    except EdgeError as error:
-        return Finding(
-            "broker CONNECT",
-            Verdict.FAILED,
-            session.last_failure or error.what,
-            f"the certificate must be ACTIVE at {where} and its policy must allow iot:Connect for"
-            f" client/{client_id}",
-        )
+        async with asyncio.timeout(timeout_s):
+            await decided.wait()
+        if session.state is LinkState.CONNECTED:
+            return Finding("broker CONNECT", Verdict.OK, f"accepted as client id {client_id}")
+        reason = session.last_failure
+    except ConfigurationError as error:
+        reason = error.what
+    except TimeoutError:
+        pass
     finally:
         await session.stop()
-    return Finding("broker CONNECT", Verdict.OK, f"accepted as client id {client_id}")
+    return Finding(
+        "broker CONNECT",
+        Verdict.FAILED,
+        reason,
+        f"the certificate must be ACTIVE at {where} and its policy must allow iot:Connect for"
+        f" client/{client_id}",
+    )

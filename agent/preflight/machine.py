@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -81,6 +82,34 @@ def check_ports(bind: str, ports: Mapping[str, int]) -> Iterator[Finding]:
             yield Finding(subject, Verdict.FAILED, error.what, error.remedy)
         else:
             yield Finding(subject, Verdict.OK, f"UDP {bind}:{port} is free")
+
+
+def check_ledger(path: Path) -> Finding:
+    """Judge whether the command ledger can be written where it shall be. Writes nothing.
+
+    Args:
+        path: The ledger's file; it and its folder may not exist yet.
+    """
+    existing = next((each for each in (path, *path.parents) if each.exists()), path)
+    if existing is not path and not existing.is_dir():
+        return Finding(
+            "ledger",
+            Verdict.FAILED,
+            f"{path} cannot be made: {existing} is a file",
+            "name another file in commands.ledger",
+        )
+    # SQLite writes its journal beside the file, so the folder counts as well.
+    needed = {existing, existing.parent} if existing is path else {existing}
+    closed = [each for each in sorted(needed) if not os.access(each, os.W_OK)]
+    if closed:
+        return Finding(
+            "ledger",
+            Verdict.FAILED,
+            f"{closed[0]} is not writable, so no command could be recorded in {path}",
+            "correct its permissions, or name another file in commands.ledger",
+        )
+    shown = f"{path} is there and writable" if existing is path else f"{path} can be made"
+    return Finding("ledger", Verdict.OK, shown)
 
 
 def check_receive_buffer(granted_bytes: int) -> Finding:

@@ -203,6 +203,8 @@ class Story:
 
     async def drive_by_stream(self, speed_mps: float, duration_s: float) -> float:
         """Send set points for a while; return the speed the car then has, in m/s."""
+        # After a stop the stream is deaf until it has asked for a standstill itself.
+        await self._app.set_point(speed_mps=0.0, steer_rad=0.0)
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         for count in range(math.ceil(duration_s * CONTROL_RATE_HZ)):

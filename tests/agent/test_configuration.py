@@ -179,3 +179,26 @@ def test_the_template_shows_every_key_with_its_default() -> None:
 def test_the_template_ships_with_the_package() -> None:
     """The template is package data, so an installed agent can write it."""
     assert files("agent").joinpath(TEMPLATE).is_file()
+
+
+@pytest.mark.parametrize(
+    ("simulator", "part"),
+    [
+        ('host = "10.0.0.5"', "set bind to an address of this machine"),
+        ('host = "::1"', "must both be IPv4 or both be IPv6"),
+        ("send = {ego_control = 0}", "simulator.send.ego_control"),
+    ],
+)
+def test_addresses_that_cannot_work_are_refused(tmp_path: Path, simulator: str, part: str) -> None:
+    """A simulator elsewhere cannot reach the loopback address; port 0 is nowhere to send to."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(write(tmp_path, f"{MINIMAL}\n[simulator]\n{simulator}\n"), {})
+
+    assert part in caught.value.what
+
+
+def test_a_simulator_on_another_machine_works_with_an_address_of_its_own(tmp_path: Path) -> None:
+    """With bind set, the host may be anywhere."""
+    text = f'{MINIMAL}\n[simulator]\nhost = "10.0.0.5"\nbind = "0.0.0.0"\n'
+
+    assert load_configuration(write(tmp_path, text), {}).simulator.host == "10.0.0.5"

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 CRUISE = Motion(TargetSpeed(10.0), 0.1)
 
 
-def _arbiter(settings: ArbiterSettings | None = None, limits: Limits | None = None) -> Arbiter:
-    arbiter = Arbiter(limits or Limits(), encoder(), settings)
+def _arbiter(
+    settings: ArbiterSettings | None = None,
+    limits: Limits | None = None,
+    *,
+    held_before: bool = False,
+) -> Arbiter:
+    arbiter = Arbiter(limits or Limits(), encoder(), settings, held_before=held_before)
     arbiter.set_link(up=True, mono_s=0.0)
     arbiter.observe(ego(mode=DriveMode.KEYBOARD), 0.0)
     return arbiter
@@ -336,24 +341,59 @@ def test_a_comfortable_stop_becomes_a_full_one_when_the_car_is_not_heard() -> No
     assert longitudinal(sent[-1]) == FULL_BRAKE
 
 
-def test_a_running_stream_does_not_undo_a_stop() -> None:
-    """After a stop command the stream has to pause before it may drive again."""
+STANDSTILLS = [
+    Motion(TargetSpeed(0.0)),
+    Motion(Pedals(0.0, 0.0)),
+    Motion(Pedals(0.0, 1.0)),
+    Motion(TargetAcceleration(-1.0)),
+]
+
+
+@pytest.mark.parametrize("gap_s", [0.02, 0.4, 1.0, 10.0])
+@pytest.mark.parametrize("let_go", STANDSTILLS)
+def test_a_running_stream_does_not_undo_a_stop(gap_s: float, let_go: Motion) -> None:
+    """After a stop no set point drives, however slow the stream, until one asks for standstill."""
     arbiter = _engaged()
     arbiter.set_point(_point(0), 1.0)
     arbiter.stop(None, 1.1)
-    seq = 0
-    for index in range(100):
-        mono_s = 1.1 + (index + 1) * 0.02
-        arbiter.observe(ego(0.0), mono_s)
-        seq += 1
+    mono_s = 1.1
+    for seq in range(1, 40):
+        arbiter.observe(ego(0.0), mono_s + gap_s)
+        mono_s += gap_s
         assert arbiter.set_point(_point(seq), mono_s) is not None
         arbiter.step(mono_s)
     assert _state(arbiter) is State.HOLDING
 
-    arbiter.observe(ego(0.0), 3.7)
+    arbiter.set_point(_point(40, let_go), mono_s)
 
-    assert arbiter.set_point(_point(seq + 1), 3.7) is None
+    assert arbiter.set_point(_point(41), mono_s) is None
     assert _state(arbiter) is State.STREAM
+
+
+def test_a_stream_that_begins_after_a_stop_drives() -> None:
+    """A stop silences the stream that was there; one that begins later was meant to."""
+    arbiter = _engaged()
+    arbiter.stop(None, 1.0)
+    _run(arbiter, 1.0, 2.0)
+
+    assert arbiter.set_point(_point(1), 2.0) is None
+
+
+@pytest.mark.parametrize("intent", ["engage", "drive"])
+def test_a_new_command_lets_the_stream_drive_again(intent: str) -> None:
+    """Whoever commands after a stop wants the car to move again."""
+    arbiter = _engaged()
+    arbiter.set_point(_point(0), 1.0)
+    arbiter.stop(None, 1.0)
+    _run(arbiter, 1.0, 2.0)
+    assert arbiter.set_point(_point(1), 2.0) is not None
+
+    if intent == "engage":
+        arbiter.engage(2.0)
+    else:
+        arbiter.drive(CRUISE, 10.0, 2.0)
+
+    assert arbiter.set_point(_point(2), 2.1) is None
 
 
 def test_a_set_point_takes_the_car_from_a_drive_command() -> None:
@@ -409,10 +449,12 @@ def test_an_emergency_stop_seizes_a_car_in_keyboard_mode_and_resume_hands_it_bac
     assert arbiter.is_at_rest
 
     arbiter.resume(2.0)
-    returning = _run(arbiter, 2.0, 2.2)
-    _run(arbiter, 2.2, 2.3, mode=DriveMode.KEYBOARD)
+    braking = _run(arbiter, 2.0, 2.25)
+    returning = _run(arbiter, 2.25, 2.5)
+    _run(arbiter, 2.5, 2.6, mode=DriveMode.KEYBOARD)
 
     assert {message.control_mode for message in seizing} == {CommandMode.EXTERNAL}
+    assert {message.control_mode for message in braking[:5]} == {CommandMode.EXTERNAL}
     assert {message.control_mode for message in returning} == {CommandMode.KEYBOARD}
     assert _state(arbiter) is State.RELEASED
 
@@ -499,19 +541,250 @@ def test_a_person_may_take_over_from_an_emergency_stop_and_the_latch_stays() -> 
     assert denied.reason == "EMERGENCY_LATCHED"
 
 
-def test_releasing_hands_the_car_over_with_the_brake_on() -> None:
-    """KEYBOARD goes out until the car reports it; then nothing."""
+def test_releasing_stops_the_car_and_then_hands_it_over_with_the_brake_on() -> None:
+    """External brakes until standstill, then KEYBOARD until the car reports it, then nothing."""
     arbiter = _engaged()
     arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 1.5, speed_mps=3.0)
     arbiter.release(1.5)
 
-    asking = _run(arbiter, 1.5, 1.8, speed_mps=3.0)
-    after = _run(arbiter, 1.8, 2.5, speed_mps=3.0, mode=DriveMode.KEYBOARD)
+    braking = _run(arbiter, 1.5, 2.5, speed_mps=3.0)
+    asking = _run(arbiter, 2.5, 2.8)
+    after = _run(arbiter, 2.8, 3.5, mode=DriveMode.KEYBOARD)
 
-    assert {message.control_mode for message in asking} == {CommandMode.KEYBOARD}
+    assert len(braking) == 21  # at 1.50, 1.55 ... 2.50
+    assert {message.control_mode for message in braking} == {CommandMode.EXTERNAL}
+    assert {longitudinal(message) for message in braking} == {FULL_BRAKE}
+    assert {message.control_mode for message in asking[1:]} == {CommandMode.KEYBOARD}
     assert {longitudinal(message) for message in asking} == {FULL_BRAKE}
     assert after == []
     assert _state(arbiter) is State.RELEASED
+    assert not arbiter.is_held
+
+
+def test_a_car_that_does_not_stop_is_handed_over_in_the_end() -> None:
+    """A person is rather given a rolling car than none, and the agent still answers for it."""
+    arbiter = _engaged(ArbiterSettings(release_timeout_s=2.0))
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 1.5, speed_mps=3.0)
+    arbiter.release(1.5)
+
+    sent = _run(arbiter, 1.5, 4.0, speed_mps=3.0)
+    _run(arbiter, 4.0, 4.1, speed_mps=3.0, mode=DriveMode.KEYBOARD)
+
+    assert sent[-1].control_mode == CommandMode.KEYBOARD
+    assert _state(arbiter) is State.RELEASED
+    assert arbiter.is_held
+
+
+def test_a_person_who_takes_the_car_while_it_is_stopped_for_release_has_it() -> None:
+    """The key press comes first: the car is released at once."""
+    arbiter = _engaged()
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 1.5, speed_mps=3.0)
+    arbiter.release(1.5)
+
+    assert _run(arbiter, 1.5, 2.0, speed_mps=3.0, mode=DriveMode.KEYBOARD) == []
+    assert _state(arbiter) is State.RELEASED
+
+
+# -- a car with a drive command in force that nobody wants ---------------------------------------
+
+
+def test_a_car_that_comes_back_to_external_control_is_braked() -> None:
+    """Drive, then Q, Q, Q: the command in force is replaced by a brake that a person can undo."""
+    arbiter = _engaged()
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 2.0, speed_mps=5.0)
+    _run(arbiter, 2.0, 2.5, speed_mps=5.0, mode=DriveMode.KEYBOARD)
+    assert _run(arbiter, 2.5, 3.0, speed_mps=5.0, mode=DriveMode.BUILT_IN) == []
+
+    back = _run(arbiter, 3.0, 3.5, speed_mps=5.0)
+    standing = _run(arbiter, 3.5, 4.5)
+
+    assert len(back) == 10  # half a second at 20 Hz
+    assert {longitudinal(message) for message in back + standing} == {FULL_BRAKE}
+    assert {message.control_mode for message in back} == {CommandMode.KEEP}
+    assert _state(arbiter) is State.HOLDING
+    denied = arbiter.set_point(_point(), 4.5)
+    assert denied is not None
+    assert denied.reason == "MODE_CONFLICT"
+
+
+def test_a_person_may_press_the_key_again() -> None:
+    """Braking a car that came back unasked ends as soon as it is taken again."""
+    arbiter = _engaged()
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 2.0, speed_mps=5.0)
+    _run(arbiter, 2.0, 2.5, speed_mps=5.0, mode=DriveMode.KEYBOARD)
+    _run(arbiter, 2.5, 2.6, speed_mps=5.0)
+
+    assert _run(arbiter, 2.6, 3.0, speed_mps=5.0, mode=DriveMode.KEYBOARD) == []
+    assert _state(arbiter) is State.YIELDED
+
+
+def test_a_build_without_keep_brakes_in_external_mode() -> None:
+    """assert_mode_every_packet also holds for the car that came back."""
+    arbiter = _engaged(ArbiterSettings(assert_mode_every_packet=True))
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    _run(arbiter, 1.0, 2.0, speed_mps=5.0, mode=DriveMode.KEYBOARD)
+
+    back = _run(arbiter, 2.0, 2.5, speed_mps=5.0)
+
+    assert {message.control_mode for message in back} == {CommandMode.EXTERNAL}
+
+
+def test_a_latched_car_that_comes_back_is_braked_and_stays_latched() -> None:
+    """Back from a person during an emergency stop, the emergency stop goes on."""
+    arbiter = _engaged()
+    arbiter.emergency_stop(1.0)
+    _run(arbiter, 1.0, 1.5, speed_mps=5.0)
+    _run(arbiter, 1.5, 2.0, speed_mps=5.0, mode=DriveMode.KEYBOARD)
+
+    back = _run(arbiter, 2.0, 2.5, speed_mps=5.0)
+
+    assert {longitudinal(message) for message in back} == {FULL_BRAKE}
+    assert _state(arbiter) is State.EMERGENCY
+    assert _run(arbiter, 2.5, 3.0, speed_mps=5.0, mode=DriveMode.KEYBOARD) == []
+    assert _state(arbiter) is State.EMERGENCY_YIELDED
+
+
+def test_a_car_that_the_predecessor_left_driving_is_braked() -> None:
+    """A restarted agent brakes a car that rolls in external control until it stands."""
+    arbiter = _arbiter(held_before=True)
+
+    rolling = _run(arbiter, 0.0, 1.0, speed_mps=5.0)
+    standing = _run(arbiter, 1.0, 2.0)
+
+    assert len(rolling) == 20
+    assert {longitudinal(message) for message in rolling + standing} == {FULL_BRAKE}
+    assert _state(arbiter) is State.HOLDING
+
+
+@pytest.mark.parametrize(
+    ("held_before", "speed_mps", "mode"),
+    [
+        (False, 5.0, DriveMode.EXTERNAL),
+        (True, 0.4, DriveMode.EXTERNAL),
+        (True, 5.0, DriveMode.KEYBOARD),
+        (True, 5.0, DriveMode.BUILT_IN),
+    ],
+)
+def test_a_car_in_other_hands_is_left_alone(
+    held_before: bool, speed_mps: float, mode: DriveMode
+) -> None:
+    """Another controller, a car that stands, and a person are not interfered with."""
+    arbiter = _arbiter(held_before=held_before)
+
+    assert _run(arbiter, 0.0, 2.0, speed_mps=speed_mps, mode=mode) == []
+    assert _state(arbiter) is State.RELEASED
+
+
+@pytest.mark.parametrize("command", ["stop", "emergency_stop"])
+@pytest.mark.parametrize("held_before", [False, True])
+def test_a_car_in_external_control_can_always_be_stopped(command: str, held_before: bool) -> None:
+    """Whoever drives it: an agent that is not in control stops it when it is told to."""
+    arbiter = _arbiter(held_before=held_before)
+    arbiter.observe(ego(5.0), 0.1)
+
+    denied = arbiter.stop(None, 0.2) if command == "stop" else arbiter.emergency_stop(0.2)
+    sent = _run(arbiter, 0.2, 1.2, speed_mps=5.0)
+    _run(arbiter, 1.2, 2.0)
+
+    assert denied is None
+    assert {longitudinal(message) for message in sent} == {FULL_BRAKE}
+    assert {message.control_mode for message in sent} == {CommandMode.EXTERNAL}
+    assert arbiter.is_at_rest
+
+
+def test_a_rolling_car_of_unknown_mode_can_be_stopped_and_a_standing_one_not() -> None:
+    """Without a reported mode, motion is what makes a stop urgent."""
+    rolling, standing = _arbiter(), _arbiter()
+    rolling.observe(ego(5.0, None), 0.1)
+    standing.observe(ego(0.0, None), 0.1)
+
+    assert rolling.stop(None, 0.2) is None
+    assert standing.stop(None, 0.2) is not None
+
+
+@pytest.mark.parametrize(
+    ("held_before", "mode", "stops"),
+    [
+        (True, DriveMode.EXTERNAL, 5),
+        (True, DriveMode.KEYBOARD, 0),
+        (False, DriveMode.EXTERNAL, 0),
+    ],
+)
+def test_shutdown_brakes_what_an_agent_left_in_external_control(
+    held_before: bool, mode: DriveMode, stops: int
+) -> None:
+    """Also a car that stands gets a brake in place of the command that may be in force."""
+    arbiter = _arbiter(held_before=held_before)
+    arbiter.observe(ego(0.0, mode), 0.1)
+
+    assert len(arbiter.shutdown(0.2)) == stops
+
+
+def test_the_agent_answers_for_the_car_until_it_was_seen_standing() -> None:
+    """Engaging begins it; a person ends it only for a car that has a brake in force."""
+    arbiter = _arbiter()
+    held = [arbiter.is_held]
+    arbiter.engage(0.0)
+    held.append(arbiter.is_held)
+    _run(arbiter, 0.0, 1.0)
+    _run(arbiter, 1.0, 1.1, mode=DriveMode.KEYBOARD)
+    held.append(arbiter.is_held)
+    arbiter.resume(1.1)
+    _run(arbiter, 1.1, 2.0)
+    arbiter.drive(CRUISE, 60.0, 2.0)
+    _run(arbiter, 2.0, 3.0, speed_mps=5.0)
+    _run(arbiter, 3.0, 3.1, speed_mps=5.0, mode=DriveMode.KEYBOARD)
+    held.append(arbiter.is_held)
+    arbiter.shutdown(3.1)
+    held.append(arbiter.is_held)
+
+    assert held == [False, True, False, True, True]
+
+
+# -- a link that is dead in silence --------------------------------------------------------------
+
+
+def test_a_drive_command_ends_when_the_broker_does_not_answer() -> None:
+    """Three seconds after the oldest unanswered message the car is stopped, to the millisecond."""
+    arbiter = _engaged()
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    arbiter.set_unanswered(1.5, 1.6)
+    _run(arbiter, 1.6, 4.49, speed_mps=5.0)
+    assert _state(arbiter) is State.COMMAND
+    assert arbiter.deadline_s <= 4.5
+
+    _run(arbiter, 4.49, 4.51, speed_mps=5.0)
+
+    assert _state(arbiter) is State.STOPPING
+    denied = arbiter.drive(CRUISE, 60.0, 5.0)
+    assert denied is not None
+    assert denied.reason == "LINK_LOST"
+
+
+@pytest.mark.parametrize("how", ["answered", "reconnected", "stream"])
+def test_a_link_that_answers_or_is_not_needed_does_not_stop_the_car(how: str) -> None:
+    """An answer and a new connection clear the debt, and the stream has its own dead-man."""
+    arbiter = _engaged()
+    arbiter.drive(CRUISE, 60.0, 1.0)
+    arbiter.set_unanswered(1.0, 1.0)
+    _run(arbiter, 1.0, 2.0, speed_mps=5.0)
+    if how == "answered":
+        arbiter.set_unanswered(None, 2.0)
+    elif how == "reconnected":
+        arbiter.set_link(up=True, mono_s=2.0)
+    else:
+        arbiter.set_point(_point(valid_for_s=60.0), 2.0)
+    for index in range(1, 40):
+        if how == "stream":
+            arbiter.set_point(_point(index), 2.0 + index * 0.1)
+        _run(arbiter, 2.0 + (index - 1) * 0.1, 2.0 + index * 0.1, speed_mps=5.0)
+
+    assert _state(arbiter) in {State.COMMAND, State.STREAM}
 
 
 def test_shutdown_stops_a_driven_car_with_a_burst() -> None:
@@ -585,6 +858,8 @@ def test_transitions_say_what_led_to_what() -> None:
         ("dead_man_s", lambda: ArbiterSettings(dead_man_s=6)),
         ("min_stop_datagrams", lambda: ArbiterSettings(min_stop_datagrams=0)),
         ("rolling_mps", lambda: ArbiterSettings(rolling_mps=0.1)),
+        ("link_silent_s", lambda: ArbiterSettings(link_silent_s=0)),
+        ("release_timeout_s", lambda: ArbiterSettings(release_timeout_s=math.inf)),
         ("simulator_silent_s", lambda: ArbiterSettings(simulator_silent_s=math.nan)),
     ],
 )

@@ -6,6 +6,7 @@ from agent.commands.control_states import (
     BRAKING,
     CHANGING_MODE,
     DRIVING,
+    HANDS_OFF,
     IN_CONTROL,
     LATCHED,
     OBSERVATIONS,
@@ -17,23 +18,24 @@ from agent.commands.control_states import (
 from agent.commands.protocol import ReasonCode
 
 # What docs/commands.md promises, one row a state. A dot stays, a word in capitals refuses,
-# `on_command` is short for `stopping_on_command`.
+# `on_command` is short for `stopping_on_command`, `park` for `stopping_to_release`.
 WISHES = """
-state             engage    release    drive     set_point stop        emergency_stop resume
-released          engaging  releasing  CONFLICT  CONFLICT  CONFLICT    emergency      .
-engaging          .         releasing  CONFLICT  CONFLICT  .           emergency      .
-holding           .         releasing  command   stream    on_command  emergency      .
-command           .         releasing  .         stream    on_command  emergency      .
-stream            .         releasing  CONFLICT  .         on_command  emergency      .
-stopping          .         releasing  command   stream    on_command  emergency      .
-on_command        .         releasing  command   CONFLICT  .           emergency      .
-emergency         LATCHED   LATCHED    LATCHED   LATCHED   .           .              engaging
-emergency_yielded LATCHED   LATCHED    LATCHED   LATCHED   LATCHED     emergency      released
-yielded           engaging  releasing  HUMAN     HUMAN     HUMAN       emergency      engaging
-releasing         engaging  .          CONFLICT  CONFLICT  CONFLICT    emergency      .
-closing           CLOSING   CLOSING    CLOSING   CLOSING   CLOSING     CLOSING        CLOSING
-closed            CLOSING   CLOSING    CLOSING   CLOSING   CLOSING     CLOSING        CLOSING
-"""
+state             engage    release    drive     set_point stop       stop_external emergency_stop resume
+released          engaging  releasing  CONFLICT  CONFLICT  CONFLICT   on_command    emergency      .
+engaging          .         releasing  CONFLICT  CONFLICT  .          .             emergency      .
+holding           .         park       command   stream    on_command on_command    emergency      .
+command           .         park       .         stream    on_command on_command    emergency      .
+stream            .         park       CONFLICT  .         on_command on_command    emergency      .
+stopping          .         park       command   stream    on_command on_command    emergency      .
+on_command        .         park       command   CONFLICT  .          .             emergency      .
+emergency         LATCHED   LATCHED    LATCHED   LATCHED   .          .             .              engaging
+emergency_yielded LATCHED   LATCHED    LATCHED   LATCHED   LATCHED    emergency     emergency      released
+yielded           engaging  releasing  HUMAN     HUMAN     HUMAN      on_command    emergency      engaging
+park              stopping  .          CONFLICT  CONFLICT  on_command on_command    emergency      .
+releasing         engaging  .          CONFLICT  CONFLICT  CONFLICT   on_command    emergency      .
+closing           CLOSING   CLOSING    CLOSING   CLOSING   CLOSING    CLOSING       CLOSING        CLOSING
+closed            CLOSING   CLOSING    CLOSING   CLOSING   CLOSING    CLOSING       CLOSING        CLOSING
+"""  # noqa: E501 - a table is read across
 
 EVENTS = """
 engaging             mode_external    stopping
@@ -64,10 +66,21 @@ closing              standstill       closed
 closing              mode_lost        closed
 releasing            mode_keyboard    released
 releasing            mode_timeout     released
+stopping_to_release  standstill       releasing
+stopping_to_release  mode_lost        releasing
+stopping_to_release  release_timeout  releasing
+stopping_to_release  shutdown         closing
 releasing            shutdown         closed
+releasing            shutdown_external closing
+released             runaway          stopping
 released             shutdown         closed
+released             shutdown_external closing
+yielded              mode_external    stopping
 yielded              shutdown         closed
+yielded              shutdown_external closing
+emergency_yielded    mode_external    emergency
 emergency_yielded    shutdown         closed
+emergency_yielded    shutdown_external closing
 """
 
 REASONS = {
@@ -79,7 +92,11 @@ REASONS = {
 
 
 def _wish_rows() -> list[tuple[State, Wish, State | ReasonCode]]:
-    header, *lines = WISHES.replace("on_command", "stopping_on_command").split("\n")[1:-1]
+    header, *lines = (
+        WISHES.replace("on_command", "stopping_on_command")
+        .replace("park", "stopping_to_release")
+        .split("\n")[1:-1]
+    )
     wishes = [Wish[name.upper()] for name in header.split()[1:]]
     rows = []
     for line in lines:
@@ -125,7 +142,8 @@ def test_observations() -> None:
 
 def test_an_emergency_that_seized_the_car_hands_it_back() -> None:
     """Resume after an emergency stop in keyboard mode returns the car to the keyboard."""
-    assert REQUESTS[State.EMERGENCY][Wish.RESUME_RELEASED] is State.RELEASING
+    assert REQUESTS[State.EMERGENCY][Wish.RESUME_RELEASED] is State.STOPPING_TO_RELEASE
+    assert OBSERVATIONS[State.STOPPING_TO_RELEASE][Observation.STANDSTILL] is State.RELEASING
 
 
 def test_only_resume_leaves_the_latch() -> None:
@@ -138,6 +156,24 @@ def test_only_resume_leaves_the_latch() -> None:
     }
 
     assert leaving == {Wish.RESUME, Wish.RESUME_RELEASED}
+
+
+def test_a_stop_is_obeyed_in_every_state_while_external_control_is_reported() -> None:
+    """Until the agent ends nothing refuses to stop a car that may be obeying commands."""
+    answers = {
+        answer
+        for state in set(State) - {State.CLOSING, State.CLOSED}
+        for answer in (REQUESTS[state][Wish.STOP_EXTERNAL], REQUESTS[state][Wish.EMERGENCY_STOP])
+    }
+
+    assert answers <= BRAKING | {State.ENGAGING}
+
+
+def test_nobody_is_handed_a_car_that_was_not_stopped() -> None:
+    """From control, release leads to braking; a car in other hands is only asked to change mode."""
+    releasing = {state for state in State if REQUESTS[state][Wish.RELEASE] is State.RELEASING}
+
+    assert releasing == {State.RELEASED, State.ENGAGING, State.YIELDED, State.RELEASING}
 
 
 def test_no_observation_starts_to_drive() -> None:
@@ -158,3 +194,4 @@ def test_groups_do_not_overlap_where_they_must_not() -> None:
     assert not BRAKING & CHANGING_MODE
     assert not DRIVING & LATCHED
     assert not IN_CONTROL & CHANGING_MODE
+    assert not HANDS_OFF & (BRAKING | DRIVING | CHANGING_MODE | IN_CONTROL)

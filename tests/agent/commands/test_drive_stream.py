@@ -122,3 +122,85 @@ def test_without_a_silence_accepted_seq_strictly_grows(sequence: list[int]) -> N
 
     assert taken == sorted(set(taken))
     assert len(taken) + stream.dropped.get("overtaken", 0) == len(sequence)
+
+
+def test_a_poisoned_sequence_is_forgotten_after_a_longer_silence() -> None:
+    """One set point from the far end of seq and time does not end the stream for good."""
+    stream = DriveStream()
+    stream.receive(_payload(seq=2**53 - 1, speed_mps=0, t=1e18), 0.0)
+
+    taken = [
+        stream.receive(_payload(seq=seq, speed_mps=1, t=1000.0 + seq * 0.1), seq * 0.1) is not None
+        for seq in range(80)
+    ]
+
+    assert taken == [False] * 50 + [True] * 30  # refused for 5 s
+    assert stream.dropped == {"overtaken": 50}
+
+
+def test_a_poisoned_time_does_not_make_the_rest_late() -> None:
+    """A difference that no connection can cause is another clock, not a delay."""
+    stream = DriveStream()
+    stream.receive(_payload(seq=1, speed_mps=0, t=1e18), 0.0)
+
+    assert stream.receive(_payload(seq=2, speed_mps=1, t=1000.0), 0.1) is not None
+
+
+@pytest.mark.parametrize("stall_s", [2.0, 10.0, 100.0])
+def test_a_backlog_after_a_stall_is_stale(stall_s: float) -> None:
+    """Set points held up in the connection are dropped, the one that is fresh again is not."""
+    stream = DriveStream(stale_after_s=0.5)
+    for seq in range(20):
+        stream.receive(_payload(seq=seq, speed_mps=8, t=1000.0 + seq * 0.05), 50.0 + seq * 0.05)
+
+    # The sender went on for a second; all of it arrives at once, stall_s later.
+    arrival_s = 51.0 + stall_s
+    backlog = [
+        stream.receive(_payload(seq=seq, speed_mps=8, t=1000.0 + seq * 0.05), arrival_s)
+        for seq in range(20, 40)
+    ]
+    fresh = stream.receive(_payload(seq=40, speed_mps=8, t=1001.4 + stall_s), arrival_s + 0.5)
+
+    assert backlog == [None] * 20
+    assert stream.dropped == {"stale": 20}
+    assert fresh is not None
+
+
+@pytest.mark.parametrize(
+    ("late_s", "valid_for_s", "taken"),
+    [(0.4, None, True), (0.6, None, False), (0.3, 0.2, False), (0.1, 0.2, True), (0.6, 9, False)],
+)
+def test_lateness_is_measured_against_validity(
+    late_s: float, valid_for_s: float | None, taken: bool
+) -> None:
+    """The shorter of the dead-man time and valid_for_s says how late is too late."""
+    stream = DriveStream(stale_after_s=0.5)
+    stream.receive(_payload(seq=1, speed_mps=1, t=500.0), 0.0)
+    fields: dict[str, Any] = {} if valid_for_s is None else {"valid_for_s": valid_for_s}
+
+    found = stream.receive(_payload(seq=2, speed_mps=1, t=501.0, **fields), 1.0 + late_s)
+
+    assert (found is not None) == taken
+
+
+def test_a_sender_whose_clock_was_set_back_is_heard_again_within_a_minute() -> None:
+    """The fastest message is forgotten slowly, so a changed clock is not late for ever."""
+    stream = DriveStream()
+    stream.receive(_payload(seq=0, speed_mps=1, t=1000.0), 0.0)
+
+    first = next(
+        seq
+        for seq in range(1, 1000)
+        if stream.receive(_payload(seq=seq, speed_mps=1, t=970.0 + seq * 0.1), seq * 0.1)
+    )
+
+    assert 30.0 <= first * 0.1 <= 60.1
+
+
+def test_a_restarted_sender_may_have_another_clock() -> None:
+    """With the sequence the measure of lateness begins anew."""
+    stream = DriveStream()
+    stream.receive(_payload(seq=1000, speed_mps=1, t=100.0), 0.0)
+
+    assert stream.receive(_payload(seq=0, speed_mps=1, t=0.0), 6.0) is not None
+    assert stream.receive(_payload(seq=1, speed_mps=1, t=0.1), 6.1) is not None

@@ -266,6 +266,90 @@ def test_a_closed_ledger_raises_storage_errors_only(path: Path) -> None:
             call()
 
 
+def test_refusals_have_a_room_of_their_own(path: Path) -> None:
+    """A flood of refusals pushes out the oldest of them and takes no room of the executions."""
+    ledger = Ledger(path, Retention(max_rows=2, max_refusals=3, keep_newest=0))
+    ledger.begin(_key(0), DIGEST, 0.0, b"done")
+    for number in range(1, 11):
+        assert ledger.begin(_key(number), DIGEST, 0.0, b"no", refused=True) == New()
+
+    known = [number for number in range(11) if ledger.look_up(_key(number), DIGEST) is not None]
+    assert known == [0, 8, 9, 10]
+    assert ledger.begin(_key(11), DIGEST, 0.0) == New()
+    assert ledger.begin(_key(12), DIGEST, 0.0) == Full()
+    ledger.close()
+
+
+def test_an_execution_that_ends_as_a_refusal_gives_its_room_back(path: Path) -> None:
+    """What never took effect counts as a refusal, also after reopening."""
+    rules = Retention(max_rows=1, max_refusals=2, keep_newest=0)
+    ledger = Ledger(path, rules)
+    for number in range(4):
+        assert ledger.begin(_key(number), DIGEST, 0.0) == New()
+        ledger.finish(_key(number), b"no", refused=True)
+    ledger.close()
+
+    ledger = Ledger(path, rules)
+
+    assert [ledger.look_up(_key(number), DIGEST) is None for number in range(4)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert ledger.begin(_key(4), DIGEST, 0.0) == New()
+    assert ledger.begin(_key(5), DIGEST, 0.0) == Full()
+    ledger.close()
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_the_mark_of_control_survives_until_it_is_taken_back(path: Path, orderly: bool) -> None:
+    """A killed agent's successor finds that control was held; a released one's does not."""
+    ledger = Ledger(path)
+    found = [ledger.control_is_held]
+    for held in (True, True, False):
+        ledger.hold_control(held)
+        if orderly:
+            ledger.close()
+        else:
+            ledger._db.close()
+        ledger = Ledger(path)
+        found.append(ledger.control_is_held)
+
+    assert found == [False, True, True, False]
+    ledger.close()
+
+
+def test_an_interrupted_execution_counts_as_control(path: Path) -> None:
+    """Who finds an execution without outcome also finds the mark, and so does who comes next."""
+    ledger = Ledger(path)
+    ledger.begin(KEY, DIGEST, 0.0)
+    ledger.close()
+
+    for _ in range(2):
+        ledger = Ledger(path)
+        assert ledger.control_is_held
+        ledger.close()
+
+
+def test_the_first_format_is_brought_up_to_date(path: Path) -> None:
+    """A ledger without refusals and mark keeps its executions."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TABLE executions (origin TEXT NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL,"
+            " begun_s REAL NOT NULL, outcome BLOB, answered INTEGER NOT NULL DEFAULT 0,"
+            " PRIMARY KEY (origin, id)) STRICT"
+        )
+        db.execute("INSERT INTO executions VALUES ('aws', 'id-1', ?, 0.0, ?, 1)", (DIGEST, b"done"))
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+    ledger = Ledger(path)
+
+    assert ledger.look_up(KEY, DIGEST) == Replay(b"done", same_request=True)
+    assert ledger.begin(_key(2), DIGEST, 0.0, b"no", refused=True) == New()
+    assert not ledger.control_is_held
+    ledger.close()
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """The ledger against a dictionary, with restarts that lose nothing but the running."""
 

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.cloud.topics import CommandProtocol
+from agent.commands.backlog import MAX_UNWRITTEN
 from agent.commands.control_states import State
 from agent.commands.executor import ExecutorSettings
-from agent.commands.ledger import ExecutionKey, Ledger, Retention
+from agent.commands.ledger import Begun, ExecutionKey, Ledger, Retention
 from agent.commands.outputs import LAMPS, SCENARIO_LOAD
 from agent.commands.protocol import decode_outcome
 from agent.commands.safety import Limits
 from agent.commands.service import MAX_WAITING, CommandService, Respond, Send, ServiceSettings
 from agent.morai import CommandMode, Dialect, EgoControl, LampControl
 from agent.vehicle.state import DriveMode
-from certs.errors import ConfigurationError
+from certs.errors import ConfigurationError, StorageError
 from tests.agent.commands.rig import FULL_BRAKE, Car, Drive, longitudinal, pushes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -421,6 +423,213 @@ def test_a_killed_agent_reports_the_interruption_and_does_not_repeat(tmp_path: P
         ("FAILED", "INTERRUPTED")
     ] * 2
     assert second.sent == []
+    ledger.close()
+
+
+def test_a_restarted_agent_brakes_the_car_its_killed_predecessor_left_driving(
+    tmp_path: Path,
+) -> None:
+    """The simulator obeys the last command for ever; the next agent ends that, once and for all."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path)
+    first = Drive(CommandService(ledger, Dialect()), Car())
+    first.engage()
+    first.deliver("go", "drive", {"target_speed_mps": 5})
+    first.run(8.0)
+    ledger._db.close()
+
+    ledger = Ledger(path)
+    second = Drive(CommandService(ledger, Dialect()), first.car)
+    second.run(3.0)
+
+    assert first.car.speed_mps == 0.0
+    assert second.service.state is State.HOLDING
+    second.link(up=True)
+    second.deliver("back", "set_control_mode", {"mode": "keyboard"})
+    second.run(2.0)
+    assert second.last("back").status == "SUCCEEDED"
+    assert not ledger.control_is_held
+    ledger.close()
+
+
+@pytest.mark.parametrize("command", ["stop", "emergency_stop"])
+def test_a_car_of_another_controller_is_left_alone_and_can_be_stopped(
+    drive: Drive, command: str
+) -> None:
+    """An agent that was never in control stops a car in external mode only when it is told to."""
+    drive.car.mode = DriveMode.EXTERNAL
+    drive.car.speed_mps = 5.0
+    drive.link(up=True)
+    drive.run(1.0)
+    before = len(drive.sent)
+    drive.deliver("halt", command)
+    drive.run(2.0)
+
+    assert before == 0
+    assert drive.last("halt").status == "SUCCEEDED"
+    assert drive.car.speed_mps == 0.0
+
+
+def test_three_key_presses_do_not_revive_a_drive(drive: Drive) -> None:
+    """Keyboard, built-in, external again: the car is braked, and `stop` is not refused."""
+    drive.engage()
+    drive.deliver("go", "drive", {"target_speed_mps": 5, "duration_s": 60})
+    drive.run(6.0)
+    for mode in (DriveMode.KEYBOARD, DriveMode.BUILT_IN, DriveMode.EXTERNAL):
+        drive.car.mode = mode
+        drive.run(0.2)
+    drive.deliver("halt", "stop")
+    drive.run(2.0)
+
+    assert drive.last("halt").status == "SUCCEEDED"
+    assert drive.car.speed_mps == 0.0
+
+
+def test_a_released_car_has_a_brake_in_force(drive: Drive) -> None:
+    """Released while it drove and put back into external mode, the car stands and stays."""
+    drive.engage()
+    drive.deliver("go", "drive", {"target_speed_mps": 5, "duration_s": 60})
+    drive.run(6.0)
+    drive.deliver("back", "set_control_mode", {"mode": "keyboard"})
+    drive.run(3.0)
+    drive.car.mode = DriveMode.EXTERNAL
+    drive.run(3.0)
+
+    assert drive.last("back").status == "SUCCEEDED"
+    assert drive.service.state is State.RELEASED
+    assert drive.car.speed_mps == 0.0
+
+
+def test_a_link_dead_in_silence_ends_a_drive_command(drive: Drive) -> None:
+    """Three seconds without an acknowledgement end the command as LINK_LOST."""
+    drive.engage()
+    drive.deliver("go", "drive", {"target_speed_mps": 5, "duration_s": 60})
+    drive.run(1.0)
+    drive.carry_out(drive.service.on_unanswered(drive.mono_s, drive.mono_s))
+    drive.run(2.9)
+    assert drive.service.state is State.COMMAND
+    drive.run(2.0)
+
+    assert drive.last("go").reason == "LINK_LOST"
+    assert drive.car.speed_mps == 0.0
+
+
+# -- a disk that is full --------------------------------------------------------------------------
+
+
+class FullDisk(Ledger):
+    """A ledger whose file takes no more while `is_full` is set."""
+
+    is_full = False
+
+    def begin(self, *args: Any, **kwargs: Any) -> Begun:
+        """Begin, or fail as a full disk does."""
+        self._fail()
+        return super().begin(*args, **kwargs)
+
+    def finish(self, *args: Any, **kwargs: Any) -> None:
+        """Finish, or fail as a full disk does."""
+        self._fail()
+        super().finish(*args, **kwargs)
+
+    def _fail(self) -> None:
+        if self.is_full:
+            raise StorageError("database or disk is full", "make room")
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[tuple[FullDisk, Drive]]:
+    """A service on a ledger that can be filled up."""
+    ledger = FullDisk(tmp_path / "full.sqlite")
+    yield ledger, Drive(CommandService(ledger, Dialect()), Car())
+    ledger.close()
+
+
+def test_an_outcome_that_could_not_be_written_is_kept_and_written_later(
+    full: tuple[FullDisk, Drive],
+) -> None:
+    """Redeliveries hear it while the disk is full, and a restart after that agrees."""
+    ledger, drive = full
+    drive.engage()
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+    ledger.is_full = True
+    drive.run(5.0)
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+    told = drive.last("go")
+    ledger.is_full = False
+    drive.run(10.0)
+    ledger._db.close()
+
+    reopened = Ledger(ledger._path)
+
+    assert told.status == "SUCCEEDED"
+    assert drive.statuses("go")[-2:] == ["SUCCEEDED", "SUCCEEDED"]
+    assert reopened.interrupted == []
+    reopened.close()
+
+
+def test_a_refusal_for_want_of_room_is_final(full: tuple[FullDisk, Drive]) -> None:
+    """The same request is not executed when the disk has room again."""
+    ledger, drive = full
+    drive.engage()
+    ledger.is_full = True
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+    ledger.is_full = False
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+    drive.run(5.0)
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+
+    assert [answer.reason for answer in drive.answers["go"]] == ["STORAGE_FAILED"] * 3
+    assert drive.car.speed_mps == 0.0
+
+
+def test_a_stop_that_could_not_be_written_acts_once(full: tuple[FullDisk, Drive]) -> None:
+    """Redelivered after its end, with or without room, it gets its outcome and brakes nobody."""
+    ledger, drive = full
+    drive.engage()
+    ledger.is_full = True
+    drive.deliver("halt", "stop")
+    drive.run(3.0)
+    drive.deliver("halt", "stop")
+    ledger.is_full = False
+    drive.run(10.0)
+    drive.deliver("halt", "stop")
+
+    assert drive.service.counters.started["stop"] == 1
+    assert [answer.status for answer in drive.answers["halt"][-3:]] == ["SUCCEEDED"] * 3
+
+
+def test_the_memory_for_a_full_disk_is_bounded(full: tuple[FullDisk, Drive]) -> None:
+    """Beyond its bound the oldest refusal goes, an unwritten outcome stays."""
+    ledger, drive = full
+    drive.engage()
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+    ledger.is_full = True
+    drive.run(5.0)
+    for number in range(MAX_UNWRITTEN + 10):
+        drive.deliver(f"x-{number}", "lamps", {"hazard": True})
+    assert len(drive.service._backlog) == MAX_UNWRITTEN
+
+    drive.deliver("go", "drive", {"target_speed_mps": 2})
+
+    assert drive.last("go").status == "SUCCEEDED"
+
+
+def test_junk_does_not_fill_the_ledger(tmp_path: Path) -> None:
+    """What is wrong for ever is answered and not kept."""
+    ledger = Ledger(tmp_path / "ledger.sqlite", Retention(max_rows=3, keep_newest=0))
+    drive = Drive(CommandService(ledger, Dialect()), Car())
+    drive.link(up=True)
+    for number in range(50):
+        drive.deliver_bytes(f"junk-{number}", b"{")
+        drive.deliver(f"odd-{number}", "fly")
+        drive.deliver(f"early-{number}", "drive", {"target_speed_mps": 1})
+    drive.deliver("lamp", "lamps", {"hazard": True})
+    drive.run(1.0)
+
+    assert ledger.look_up(ExecutionKey("aws", "junk-0"), b"") is None
+    assert drive.last("early-49").reason == "MODE_CONFLICT"
+    assert drive.last("lamp").status == "SUCCEEDED"
     ledger.close()
 
 

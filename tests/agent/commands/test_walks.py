@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.commands.arbiter import ArbiterSettings
-from agent.commands.control_states import DRIVING, IN_CONTROL, LATCHED, State
+from agent.commands.control_states import BRAKING, DRIVING, IN_CONTROL, LATCHED, State
 from agent.commands.ledger import Ledger
 from agent.commands.requests import COMMANDS
 from agent.commands.service import CommandService, Effect, Respond, Send, ServiceSettings
@@ -62,6 +62,11 @@ class Walk(RuleBasedStateMachine):
         self.heard_s = -1e9
         self.may_push_until_s = -1e9
         self.link_up = False
+        # The mode reported last, if it was; whether a stop muted the stream and nobody spoke since.
+        self.reported: DriveMode | None = None
+        self.muted = False
+        # A stop that came while keyboard control was asked for: it may still be reported.
+        self.stopped_in_release = False
         self.fresh = 0
         self.seq = 1000
         self.loads: dict[str, int] = {}
@@ -158,6 +163,7 @@ class Walk(RuleBasedStateMachine):
     ) -> None:
         body: dict[str, Any] = {"command": command, "parameters": wanted}
         started = dict(self.service.counters.started)
+        state = self.service.state
         effects = self.service.on_request(
             name,
             json.dumps(body).encode(),
@@ -167,6 +173,16 @@ class Walk(RuleBasedStateMachine):
         )
         if command in {"stop", "emergency_stop"} and self.service.counters.started != started:
             self.may_push_until_s = -1e9
+            if command == "emergency_stop" or self.reported is DriveMode.EXTERNAL:
+                # A stop is obeyed in every state.
+                closing = {State.CLOSING, State.CLOSED}
+                assert self.service.state in BRAKING | {State.ENGAGING, State.HOLDING} | closing
+            # It mutes the stream unless it was refused.
+            heard = self.service._stream.accepted > 0
+            self.muted = self.muted or (heard and self.service.state in BRAKING)
+            self.stopped_in_release = state is State.RELEASING
+        elif command in {"drive", "set_control_mode", "resume"}:
+            self.muted = False
         self._check(effects)
         before = self.service.state
         started = dict(self.service.counters.started)
@@ -187,10 +203,15 @@ class Walk(RuleBasedStateMachine):
     def set_point(self, seq: int, speed_mps: float) -> None:
         """Deliver a set point; if it is taken, it grants the dead-man time."""
         taken = self.service.counters.set_points
+        state = self.service.state
         granted = self.may_push_until_s
         self.may_push_until_s = max(granted, self.mono_s + DEAD_MAN_S)
         payload = json.dumps({"seq": seq, "speed_mps": speed_mps}).encode()
         effects = self.service.on_set_point(payload, self.mono_s)
+        if self.muted:
+            # Whatever time has passed since the stop.
+            assert self.service.counters.set_points == taken
+            assert self.service.state is not State.STREAM or state is State.STREAM
         if self.service.counters.set_points == taken:
             self.may_push_until_s = granted
         else:
@@ -210,10 +231,20 @@ class Walk(RuleBasedStateMachine):
             self.heard_s = self.mono_s
             # Timers first: the car may have been given up in the time that passed.
             self._check(self.service.poll(self.mono_s))
-            in_control = self.service.state in IN_CONTROL
+            in_control = self.service.state in IN_CONTROL and not self.stopped_in_release
+            given_up = self.service.state in {State.YIELDED, State.EMERGENCY_YIELDED}
+            held = self.ledger.control_is_held
             effects = self.service.on_ego(ego(speed_mps, mode), self.mono_s)
             if in_control and mode is not DriveMode.EXTERNAL:
                 assert self.service.state is State.YIELDED
+            self.reported = mode
+            if mode is DriveMode.EXTERNAL:
+                self.stopped_in_release = False
+                # What a person, or a killed agent, left in force does not move the car.
+                rolls = speed_mps > ArbiterSettings().rolling_mps
+                if given_up or (held and rolls):
+                    assert self.service.state not in {State.RELEASED, State.YIELDED}
+                    assert self.service.state is not State.EMERGENCY_YIELDED
             self._check(effects)
 
     @rule(elapsed_s=st.sampled_from([0.001, 0.01, 0.05, 0.05, 0.3, 0.3, 0.6, 1.2, 7.0]))
@@ -254,6 +285,8 @@ class Walk(RuleBasedStateMachine):
         self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite")
         self._begin()
         self.heard_s = -1e9
+        self.reported = None
+        self.muted = self.stopped_in_release = False
         self._check(self.service.on_link(self.link_up, self.mono_s))
 
     def teardown(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.links import Datagram, MemoryLink, SourceLock, UdpLink
+from agent.links.udp import _bind_error
 from certs.errors import LinkError
 
 if TYPE_CHECKING:
@@ -16,16 +18,20 @@ if TYPE_CHECKING:
 
 
 class Inbox:
-    """Collects datagrams and lets a test wait for the n-th one."""
+    """Collects datagrams and lets a test wait for the n-th one.
+
+    What begins with `?` counts as unreadable.
+    """
 
     def __init__(self) -> None:
         self.datagrams: list[Datagram] = []
         self._arrived = asyncio.Event()
 
-    def __call__(self, datagram: Datagram) -> None:
-        """Take one datagram."""
+    def __call__(self, datagram: Datagram) -> bool:
+        """Take one datagram and say whether it can be read."""
         self.datagrams.append(datagram)
         self._arrived.set()
+        return not datagram.data.startswith(b"?")
 
     async def wait_for(self, count: int) -> list[Datagram]:
         """Return once `count` datagrams are here."""
@@ -78,6 +84,41 @@ async def test_a_taken_port_is_explained(sender: socket.socket) -> None:
 
     with pytest.raises(LinkError, match=rf"127\.0\.0\.1:{port} \(ego_status\) is already in use"):
         await link.open(Inbox())
+
+
+@pytest.mark.parametrize(
+    ("code", "part", "remedy"),
+    [
+        (errno.EACCES, "privileged port", "choose a port of 1024 or above"),
+        (10013, "privileged port", "choose a port of 1024 or above"),
+        (errno.EADDRINUSE, "already in use", "stop the program"),
+        (10048, "already in use", "stop the program"),
+        (errno.EADDRNOTAVAIL, "no such address", "simulator.bind"),
+    ],
+)
+def test_every_reason_not_to_bind_has_words(code: int, part: str, remedy: str) -> None:
+    """Linux and Windows number the reasons differently; the user reads the same."""
+    error = _bind_error(OSError(code, "x"), "127.0.0.1", 909, "ego_status")
+
+    assert "UDP 127.0.0.1:909 (ego_status)" in error.what
+    assert part in error.what
+    assert remedy in error.remedy
+
+
+async def test_an_address_of_another_machine_is_explained() -> None:
+    """Binding an address this machine does not have (RFC 5737) names the key to correct."""
+    with pytest.raises(LinkError, match=r"192\.0\.2\.1.*no such address"):
+        await UdpLink({"imu": 0}, {}, bind="192.0.2.1").open(Inbox())
+
+
+async def test_a_link_that_could_not_open_holds_no_port(sender: socket.socket) -> None:
+    """When the second of two ports is taken, the first one is free again."""
+    link = UdpLink({"imu": 0, "ego_status": sender.getsockname()[1]}, {})
+    with pytest.raises(LinkError):
+        await link.open(Inbox())
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", link.ports["imu"]))
 
 
 async def test_a_second_simulator_on_the_same_port_is_dropped_and_counted(
@@ -163,10 +204,32 @@ def test_a_restarted_simulator_takes_over_after_silence() -> None:
     lock = SourceLock(silence_s=2.0)
     first, second = ("10.0.0.1", 1), ("10.0.0.1", 2)
 
-    assert lock.refusal("imu", first, 0.0) is None
+    lock.heard("imu", first, 0.0)
+    assert lock.refusal("imu", first, 1.9) is None
     assert lock.refusal("imu", second, 1.9) == "second_source"
     assert lock.refusal("imu", second, 2.0) is None
+    lock.heard("imu", second, 2.0)
     assert lock.refusal("imu", first, 2.1) == "second_source"
+
+
+async def test_a_sender_of_nonsense_does_not_keep_the_simulator_out(sender: socket.socket) -> None:
+    """Unreadable datagrams that came first do not lock the channel to their sender."""
+    link, inbox = UdpLink({"imu": 0}, {}, lock=SourceLock(silence_s=3600)), Inbox()
+    await link.open(inbox)
+    target = ("127.0.0.1", link.ports["imu"])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stray:
+        stray.sendto(b"?", target)
+        await inbox.wait_for(1)
+        sender.sendto(b"good", target)
+        await inbox.wait_for(2)
+        stray.sendto(b"?", target)
+        sender.sendto(b"again", target)
+        received = await inbox.wait_for(3)
+    await link.close()
+
+    assert [d.data for d in received] == [b"?", b"good", b"again"]
+    assert link.counters.dropped == {"second_source": 1}
 
 
 def test_only_allowed_hosts_are_heard() -> None:
