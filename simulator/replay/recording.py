@@ -275,11 +275,22 @@ def parse(data: bytes, where: str) -> Recording:
         return _parse(data, where)
     except msgspec.MsgspecError as error:
         raise PeerError(f"{where} holds a message that does not fit its topic: {error}") from error
-    except (McapError, zstandard.ZstdError, struct.error, ValueError, LookupError) as error:
+    except _DAMAGE as error:
         if isinstance(error, PeerError):
             raise
         detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PeerError(f"{where} is not a whole MCAP file ({detail})", "copy it again") from error
+
+
+# What the MCAP reader makes of damaged bytes; a length of 2^63 or more overflows its read.
+_DAMAGE = (
+    McapError,
+    zstandard.ZstdError,
+    struct.error,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
 
 
 def _parse(data: bytes, where: str) -> Recording:
