@@ -6,6 +6,7 @@ Owns the consoles and the outermost frame of a command line. Knows nothing about
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -118,7 +119,23 @@ def run_app(app: typer.Typer, prog_name: str) -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the outermost frame turns a defect into one clear line
         _print_bug(error)
         code = EXIT_BUG
+    finally:
+        _let_go_of_broken_streams()
     sys.exit(code)
+
+
+def _let_go_of_broken_streams() -> None:
+    """Forget output that nobody can take, which would turn the exit code into 120.
+
+    Python flushes both streams once more on its way out and reports a failure there as 120
+    (documentation of `sys.exit`); a reader that went away must not hide how the command ended.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_bug(error: Exception) -> None:

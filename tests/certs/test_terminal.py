@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -146,3 +148,36 @@ def test_other_texts_are_no_durations(text: str) -> None:
     """A usage error, not a crash."""
     with pytest.raises(typer.BadParameter):
         parse_duration_s(text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_went_away_does_not_change_the_exit_code(stream: str) -> None:
+    """What is left in a buffer of a closed pipe is forgotten, and the command's own code stands."""
+    program = (
+        "import sys, typer; from certs.terminal import run_app; app = typer.Typer()\n"
+        "@app.command()\n"
+        "def go() -> None:\n"
+        f"    sys.stdin.read(); sys.{stream}.write('x'); raise typer.Exit(1)\n"
+        "run_app(app, 'go')\n"
+    )
+    environment = {key: text for key, text in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    pipes = {"stdout": process.stdout, "stderr": process.stderr}
+    closed = pipes.pop(stream)
+    assert closed is not None
+    assert process.stdin is not None
+    closed.close()
+    process.stdin.close()
+    code = process.wait(30)
+    for pipe in pipes.values():
+        assert pipe is not None
+        pipe.close()
+
+    assert code == 1
