@@ -22,13 +22,12 @@ from certs.errors import EXIT_CHECK_FAILED, ConfigurationError, EdgeError
 from certs.inspection import WARNING_DAYS, CertificateFacts, Verdict, certificate_facts, key_type
 from certs.naming import MAX_SERIES_LENGTH, check_distinct, numbered_names
 from certs.pem import (
-    MAX_PEM_BYTES,
     block_labels,
     load_certificates,
     load_private_key,
     load_request,
 )
-from certs.permissions import exposure, restrict_command
+from certs.permissions import MAX_PEM_BYTES, exposure, restrict_command
 from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
 from certs.terminal import console, error_console, printable, run_app
 

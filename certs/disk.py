@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError, StorageError
-from certs.pem import MAX_PEM_BYTES
+from certs.permissions import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -17,15 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from certs.errors import ConfigurationError
+from certs.permissions import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 """The two kinds of key AWS IoT Core accepts for a device."""
-
-MAX_PEM_BYTES: Final = 256 * 1024
-"""Room for a bundle of a hundred roots; a larger file is not a certificate."""
 
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _CERTIFICATE_LABELS: Final = {"CERTIFICATE", "X509 CERTIFICATE"}

@@ -14,10 +14,12 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError, StorageError
-from certs.pem import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MAX_PEM_BYTES: Final = 256 * 1024
+"""Room for a bundle of a hundred roots; a larger file is not a certificate."""
 
 # Windows: trustees that stand for more people than the owner, the system and administrators
 # ("SID strings" of the Windows security documentation), as short names and as SIDs.

@@ -25,6 +25,7 @@ from agent.bridge.assembly import (
 )
 from agent.bridge.uplink import Uplink
 from agent.bridge.vitals import Vitals, gather
+from agent.clock import clock_is_synchronised
 from agent.cloud.publish_window import Message
 from agent.cloud.session import CloudSession
 from agent.cloud.session_values import Incoming, LinkState
@@ -33,7 +34,6 @@ from agent.commands.ledger import Ledger
 from agent.commands.protocol import ResponseError, decode_outcome
 from agent.commands.service import CommandService, Respond, Send
 from agent.morai import encode
-from agent.preflight.machine import clock_is_synchronised
 from agent.telemetry.health import encode_health, last_will
 from agent.telemetry.payload import Clock
 

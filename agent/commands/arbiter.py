@@ -122,6 +122,9 @@ class Arbiter:
         self._steer_rad = 0.0
         self._deceleration_mps2: float | None = None
         self._sent_mono_s = -math.inf
+        # When the last set point, and not a mere repetition, was sent; and whether one waits.
+        self._steered_mono_s = -math.inf
+        self._is_steered = False
         self._due_mono_s = math.inf
         self._stops_sent = 0
         # Latched and standing: the brake is on and nothing has to be sent.
@@ -233,7 +236,10 @@ class Arbiter:
             if point.valid_for_s is not None:
                 valid_s = min(valid_s, point.valid_for_s)
             self._until_mono_s = mono_s + valid_s
-            self._due_mono_s = max(mono_s, self._sent_mono_s + 1.0 / MAX_CONTROL_RATE_HZ)
+            # Measured between set points only: a repetition that was just sent must not hold
+            # back the fresh one.
+            self._due_mono_s = max(mono_s, self._steered_mono_s + 1.0 / MAX_CONTROL_RATE_HZ)
+            self._is_steered = True
         return denied
 
     def stop(self, deceleration_mps2: float | None, mono_s: float) -> Denied | None:
@@ -283,6 +289,8 @@ class Arbiter:
             return []
         output = self._output(mono_s)
         self._sent_mono_s = mono_s
+        if self._is_steered:
+            self._steered_mono_s, self._is_steered = mono_s, False
         # Keep the beat, but never catch up with a burst after a stall.
         following_s = self._due_mono_s + self._period_s
         self._due_mono_s = following_s if following_s > mono_s else mono_s + self._period_s

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.clock import clock_is_synchronised
 from agent.links.udp import RECEIVE_BUFFER_BYTES, bind_udp
 from certs.errors import LinkError
 from certs.inspection import Finding, Verdict
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 # net.core.rmem_max of a default Linux kernel; a camera or LiDAR burst is larger.
 _SMALL_BUFFER_BYTES = 256 * 1024
-_STA_UNSYNC = 0x0040  # adjtimex(2)
-_TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit Linux
 
 
 def check_clock(now_s: float | None = None) -> Finding:
@@ -53,23 +50,6 @@ def check_clock(now_s: float | None = None) -> Finding:
             "switch on NTP, for example: sudo timedatectl set-ntp true",
         )
     return Finding("clock", Verdict.OK, f"{shown}, synchronised")
-
-
-def clock_is_synchronised() -> bool | None:
-    """Ask the Linux kernel whether a time source disciplines the clock; `None` elsewhere."""
-    if sys.platform != "linux":
-        return None
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        # modes = 0 at the start of struct timex only reads the state (adjtimex(2)).
-        buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
-        if libc.adjtimex(buffer) < 0:
-            return None
-    except (OSError, AttributeError):
-        return None
-    # struct timex, 64-bit: modes (int, padded), offset, freq, maxerror, esterror (long), status.
-    status = int.from_bytes(buffer.raw[40:44], sys.byteorder)
-    return not status & _STA_UNSYNC
 
 
 def check_ports(bind: str, ports: Mapping[str, int]) -> Iterator[Finding]:

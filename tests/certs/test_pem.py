@@ -19,7 +19,6 @@ from certs.authority import create_request, mint_device, new_private_key
 from certs.errors import ConfigurationError
 from certs.inspection import certificate_facts, check_chain, check_strength, check_validity
 from certs.pem import (
-    MAX_PEM_BYTES,
     block_labels,
     certificate_id,
     certificate_pem,
@@ -30,6 +29,7 @@ from certs.pem import (
     private_key_pem,
     request_pem,
 )
+from certs.permissions import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from datetime import datetime

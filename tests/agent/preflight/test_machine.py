@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.clock import clock_is_synchronised
 from agent.preflight.machine import (
     check_clock,
     check_ledger,
     check_ports,
     check_receive_buffer,
-    clock_is_synchronised,
 )
 from certs.inspection import Verdict
 
