@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,6 +20,7 @@ from rich.text import Text
 from certs.errors import ConfigurationError
 from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
 from certs.terminal import console, error_console, parse_duration_s, printable
+from simulator.cli.attendance import attend, counts_text
 from simulator.iotcore.authorization import Account
 from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
@@ -169,30 +169,14 @@ async def _run(
     as_json: bool,
 ) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        # Where a loop has no signal handlers, Ctrl-C ends the process as usual.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(name, stop.set)
     out = console()
     live = out.is_terminal and not as_json
     async with server:
         watch = _Watch(server)
-        tasks = [
-            asyncio.create_task(stop.wait(), name="stop"),
-            asyncio.create_task(_show(watch, out, live=live, as_json=as_json), name="show"),
-        ]
+        duties = [_show(watch, out, live=live, as_json=as_json)]
         if registration is not None:
-            tasks.append(asyncio.create_task(_keep_registered(registration), name="register"))
-        try:
-            await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            duties.append(_keep_registered(registration))
+        await attend(stop, duties, limit_s)
         final = watch.report()
     if as_json:
         typer.echo(json.dumps({**final, "final": True}))
@@ -278,7 +262,7 @@ def _panel(report: dict[str, Any]) -> Table:
     for name in _RATES:
         label = name.replace("_", " ")
         table.add_row(label, f"{report[name]:,}   {report[f'{name}_per_s']:,.0f}/s")
-    table.add_row("refused, dropped", _counts(report["causes"]))
+    table.add_row("refused, dropped", counts_text(report["causes"]))
     for client in report["clients"]:
         # Client ids come from the network and may hold terminal control characters.
         state = client["address"] if client["connected"] else "offline"
@@ -295,12 +279,8 @@ def _line(report: dict[str, Any]) -> str:
         f"port {report['port']}: connections {report['connections']},"
         f" in {report['publishes_in']} ({report['publishes_in_per_s']:.0f}/s),"
         f" out {report['publishes_out']} ({report['publishes_out_per_s']:.0f}/s),"
-        f" refused and dropped: {_counts(report['causes'])}"
+        f" refused and dropped: {counts_text(report['causes'])}"
     )
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in counts.items()) or "none"
 
 
 def _prepare_store(store: Store, *, make_missing: bool) -> None:

@@ -9,7 +9,6 @@ import math
 import os
 import random
 import re
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
@@ -23,6 +22,7 @@ from agent.morai import Dialect, EgoStatusVariant, Gear, StatusMode
 from agent.vehicle.frames import MapFrame
 from certs.errors import ConfigurationError
 from certs.terminal import console, parse_duration_s
+from simulator.cli.attendance import attend, counts_text
 from simulator.morai_host import keyboard
 from simulator.morai_host.drive import ModelDrive
 from simulator.morai_host.faults import FaultPlan
@@ -193,28 +193,12 @@ def host(
 
 async def _run(server: HostServer, *, limit_s: float | None, as_json: bool, keys: bool) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        # Where a loop has no signal handlers, Ctrl-C ends the process as usual.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(name, stop.set)
     out = console()
     live = out.is_terminal and not as_json
     with _keyboard(server.host, stop) if keys else contextlib.nullcontext():
         async with server:
-            waits = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())]
-            shows = asyncio.create_task(_show(server, out, live=live, as_json=as_json))
-            try:
-                await asyncio.wait(
-                    [*waits, shows], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                for task in (*waits, shows):
-                    task.cancel()
-                results = await asyncio.gather(*waits, shows, return_exceptions=True)
-            for result in results:
-                if isinstance(result, Exception):
-                    raise result
+            duties = (server.wait(), _show(server, out, live=live, as_json=as_json))
+            await attend(stop, duties, limit_s)
             final = _report(server)
     if as_json:
         typer.echo(json.dumps({**final, "final": True}))
@@ -272,7 +256,7 @@ def _panel(report: dict[str, Any]) -> Table:
     table.add_row("position", f"east {x:9.2f} m   north {y:9.2f} m")
     table.add_row("mode, gear", f"{report['mode']}, {report['gear']}")
     for key in ("sent", "received", "commands", "dropped", "faults"):
-        table.add_row(key, _counts(report[key]))
+        table.add_row(key, counts_text(report[key]))
     return table
 
 
@@ -282,12 +266,8 @@ def _line(report: dict[str, Any]) -> str:
         f"speed {report['speed_mps']:.2f} m/s, at {x:.1f} {y:.1f}, {report['mode']},"
         f" gear {report['gear']}; sent {sum(report['sent'].values())}"
         f" received {sum(report['received'].values())}"
-        f" dropped {_counts(report['dropped'])}"
+        f" dropped {counts_text(report['dropped'])}"
     )
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{key} {number}" for key, number in counts.items()) or "none"
 
 
 @contextlib.contextmanager
