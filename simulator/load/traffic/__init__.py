@@ -1,0 +1,1 @@
+"""What flows in a run, as pure arithmetic: when it is due, what it says, and what arrived."""

@@ -1,0 +1,423 @@
+"""What one part of a scenario demands of another: names that must exist, parts that exclude others.
+
+Owns the rules that no single part can check alone and without which a scenario cannot be run. Pure;
+knows nothing about YAML, lines or files. What is allowed but hardly meant is in `cautions`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from simulator.scenario.problem import Location
+from simulator.scenario.schema import (
+    LASTING_FAULTS,
+    MAX_VEHICLES,
+    AwsTarget,
+    BrokerTarget,
+    FaultKind,
+    StandInTarget,
+)
+from simulator.scenario.timetable import AFTER
+from simulator.scenario.units import duration_text
+from simulator.scenario.wording import choices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from simulator.scenario.schema import (
+        Commanders,
+        Observers,
+        Scenario,
+        VehicleGroup,
+    )
+
+Finding: TypeAlias = tuple[Location, str]
+"""Where, and what is wrong there."""
+
+SOCKET_FAULTS: Final[frozenset[FaultKind]] = frozenset(
+    {
+        "drop",
+        "storm",
+        "silence",
+        "slow-reader",
+        "wrong-certificate",
+        "oversized-publish",
+        "malformed-publish",
+    }
+)
+"""Faults made on the socket itself, which the AWS SDK keeps to itself."""
+
+SUBSCRIPTIONS_PER_CONNECTION: Final = 50
+"""AWS IoT Core endpoints and quotas: message broker, subscriptions per connection."""
+
+NEEDS_OBSERVERS: Final = frozenset(
+    {
+        "end_to_end_ms",
+        "received",
+        "lost",
+        "lost_share",
+        "repeated",
+        "out_of_order",
+        "undecodable",
+    }
+)
+NEEDS_COMMANDERS: Final = frozenset(
+    {
+        "command_ms",
+        "commands_sent",
+        "commands_answered",
+        "commands_late",
+        "commands_unanswered",
+        "commands_failed",
+    }
+)
+NEEDS_QOS_1: Final = frozenset(
+    {"publish_ack_ms", "acknowledged", "publish_refused", "resent", "unacknowledged"}
+)
+
+
+def problems(
+    scenario: Scenario,
+    *,
+    broken: frozenset[str] = frozenset(),
+    nameless: frozenset[str] = frozenset(),
+) -> list[Finding]:
+    """Everything that keeps a scenario of valid parts from being run.
+
+    Args:
+        scenario: The scenario.
+        broken: Sections of which only the names are right; rules that need more are left out.
+        nameless: Those of them of which not even the names are right.
+    """
+    found: list[Finding] = []
+    for needs, rule in _RULES:
+        names = {section.removesuffix(" names") for section in needs if section.endswith(" names")}
+        if not needs & broken and not names & nameless:
+            found += rule(scenario)
+    return found
+
+
+def watched(scenario: Scenario, group: str | None) -> list[VehicleGroup]:
+    """The groups that a fault or an application of this `group` reaches."""
+    return [each for each in scenario.vehicles if group in {None, each.name}]
+
+
+# Names
+
+
+def _unique_names(scenario: Scenario) -> Iterator[Finding]:
+    yield from _repeated("vehicles", [group.name for group in scenario.vehicles])
+
+
+def _unique_phases(scenario: Scenario) -> Iterator[Finding]:
+    yield from _repeated("phases", [phase.name for phase in scenario.phases])
+    for index, phase in enumerate(scenario.phases):
+        if phase.name == AFTER:
+            yield (
+                ("phases", index, "name"),
+                f"{AFTER} is what the time after the last phase is called; take another name",
+            )
+
+
+def _unique_applications(scenario: Scenario) -> Iterator[Finding]:
+    taken = {group.name: "a group of cars" for group in scenario.vehicles}
+    for section, parts in _applications(scenario):
+        for index, part in enumerate(parts):
+            if part.name in taken:
+                yield (
+                    ("applications", section, index, "name"),
+                    f"{part.name} is the name of {taken[part.name]} already",
+                )
+            taken.setdefault(part.name, f"{section} already listed")
+
+
+def _groups_exist(scenario: Scenario) -> Iterator[Finding]:
+    for section, parts in _applications(scenario):
+        for index, part in enumerate(parts):
+            yield from _group_exists(scenario, ("applications", section, index), part.group)
+
+
+def _fault_groups_exist(scenario: Scenario) -> Iterator[Finding]:
+    for index, fault in enumerate(scenario.faults):
+        yield from _group_exists(scenario, ("faults", index), fault.group)
+
+
+def _group_exists(scenario: Scenario, where: Location, group: str | None) -> Iterator[Finding]:
+    names = [each.name for each in scenario.vehicles]
+    if group is not None and group not in names:
+        yield (*where, "group"), f"there is no group {group}; {choices(group, names)}"
+
+
+def _check_phases_exist(scenario: Scenario) -> Iterator[Finding]:
+    names = [*(phase.name for phase in scenario.phases), AFTER]
+    for index, check in enumerate(scenario.parsed_checks):
+        if check.phase is not None and check.phase not in names:
+            hint = choices(check.phase, names)
+            yield ("checks", index), f"{check.text}: there is no phase {check.phase}; {hint}"
+
+
+def _check_groups_exist(scenario: Scenario) -> Iterator[Finding]:
+    names = [group.name for group in scenario.vehicles]
+    names += [part.name for _, parts in _applications(scenario) for part in parts]
+    for index, check in enumerate(scenario.parsed_checks):
+        if check.group is not None and check.group not in names:
+            hint = choices(check.group, names)
+            yield ("checks", index), f"{check.text}: there is no group {check.group}; {hint}"
+
+
+def _repeated(section: str, names: list[str]) -> Iterator[Finding]:
+    seen: Counter[str] = Counter()
+    for index, name in enumerate(names):
+        if seen[name]:
+            yield (section, index, "name"), f"{name} is the name of {section}[{names.index(name)}]"
+        seen[name] += 1
+
+
+def _applications(scenario: Scenario) -> list[tuple[str, Sequence[Observers | Commanders]]]:
+    applications = scenario.applications
+    return [("observers", applications.observers), ("commanders", applications.commanders)]
+
+
+# Cars and where they connect
+
+
+def _identities_fit(scenario: Scenario) -> Iterator[Finding]:
+    target, kind = scenario.target, scenario.identities.kind
+    # Who left identities out gets the problem at the target, which is there to be looked at.
+    given = "identities" in scenario.model_fields_set
+    where: Location = ("identities", "kind") if given else ("target",)
+    if isinstance(target, StandInTarget):
+        if kind == "none":
+            yield where, "the stand-in asks for certificates; write kind: mint"
+    elif kind == "mint":
+        other = "store" if isinstance(target, AwsTarget) else "store, or none"
+        yield (
+            where,
+            (
+                "only the stand-in knows certificates made for the run; write identities: with "
+                f"kind: {other}"
+            ),
+        )
+    elif isinstance(target, AwsTarget):
+        if kind == "none":
+            yield where, "AWS IoT Core asks for certificates; write kind: store"
+    elif not target.tls and kind == "store":
+        yield where, "certificates need TLS; write kind: none, or tls: true in target"
+
+
+def _few_enough(scenario: Scenario) -> Iterator[Finding]:
+    if scenario.vehicle_count > MAX_VEHICLES:
+        yield (
+            ("vehicles",),
+            f"{scenario.vehicle_count:,} cars in all groups; at most {MAX_VEHICLES:,}",
+        )
+
+
+def _waits_grow(scenario: Scenario) -> Iterator[Finding]:
+    for index, group in enumerate(scenario.vehicles):
+        if group.reconnect.longest < group.reconnect.first:
+            yield (
+                ("vehicles", index, "reconnect", "longest"),
+                (
+                    f"{duration_text(group.reconnect.longest)} is below first, "
+                    f"{duration_text(group.reconnect.first)}"
+                ),
+            )
+
+
+def _arrivals_begin(scenario: Scenario) -> Iterator[Finding]:
+    for where, arrival in [
+        (("arrival", "after"), scenario.arrival),
+        *(
+            (("vehicles", index, "arrival", "after"), group.arrival)
+            for index, group in enumerate(scenario.vehicles)
+        ),
+    ]:
+        if arrival is not None and arrival.after >= scenario.duration_s:
+            yield where, f"no car connects within the run of {duration_text(scenario.duration_s)}"
+
+
+# Faults
+
+
+def _faults_in_time(scenario: Scenario) -> Iterator[Finding]:
+    length_s = scenario.duration_s
+    for index, fault in enumerate(scenario.faults):
+        for key, value in (("at", fault.at), ("begin", fault.begin)):
+            if value is not None and value >= length_s:
+                yield (
+                    ("faults", index, key),
+                    (
+                        f"{duration_text(value)} is not before the end of the run of "
+                        f"{duration_text(length_s)}"
+                    ),
+                )
+
+
+def _fault_keys_mean_something(scenario: Scenario) -> Iterator[Finding]:
+    for index, fault in enumerate(scenario.faults):
+        given, where = fault.model_fields_set, ("faults", index)
+        if "duration" in given and fault.kind not in LASTING_FAULTS:
+            yield (*where, "duration"), f"{fault.kind} happens in an instant; leave duration out"
+        if "skew_s" in given and fault.kind != "clock-skew":
+            yield (*where, "skew_s"), f"{fault.kind} has no skew; only clock-skew has"
+        if fault.at is not None:
+            for key in sorted(given & {"begin", "end"}):
+                yield (*where, key), f"{key} goes with per_s; at says already when"
+
+
+def _faults_fit_target(scenario: Scenario) -> Iterator[Finding]:
+    target = scenario.target
+    plain = isinstance(target, BrokerTarget) and not target.tls
+    for index, fault in enumerate(scenario.faults):
+        if fault.kind != "wrong-certificate":
+            continue
+        if plain:
+            yield (
+                ("faults", index, "kind"),
+                "wrong-certificate needs TLS; the target has tls: false",
+            )
+        elif scenario.identities.kind == "none":
+            yield ("faults", index, "kind"), "wrong-certificate needs cars that have certificates"
+
+
+def _faults_fit_cars(scenario: Scenario) -> Iterator[Finding]:
+    for index, fault in enumerate(scenario.faults):
+        groups = watched(scenario, fault.group)
+        where = ("faults", index, "kind" if fault.group is None else "group")
+        on_sdk = [group.name for group in groups if group.client == "sdk"]
+        if fault.kind in SOCKET_FAULTS and on_sdk:
+            yield (
+                where,
+                (
+                    f"{fault.kind} works on the socket itself, which client: sdk keeps to itself; "
+                    f"name a group other than {', '.join(on_sdk)}"
+                ),
+            )
+        if not groups:
+            continue
+        if fault.kind == "slow-reader" and not any(_reads(group) for group in groups):
+            yield where, "slow-reader needs cars that read: with commands, or a stream of qos 1"
+        if fault.kind == "clock-skew" and not any(group.streams for group in groups):
+            yield where, "clock-skew needs cars with streams"
+
+
+def _reads(group: VehicleGroup) -> bool:
+    return group.commands is not None or _has_qos_1(group)
+
+
+def _has_qos_1(group: VehicleGroup) -> bool:
+    return any(stream.qos == 1 for stream in group.streams.values())
+
+
+# Applications
+
+
+def _observers_have_streams(scenario: Scenario) -> Iterator[Finding]:
+    for index, observers in enumerate(scenario.applications.observers):
+        where: Location = ("applications", "observers", index)
+        groups = watched(scenario, observers.group)
+        known = sorted({name for group in groups for name in group.streams})
+        if groups and not known:
+            yield where, "there is nothing to read: the cars have no streams"
+        for number, name in enumerate(observers.streams or ()):
+            if known and name not in known:
+                hint = choices(name, known)
+                yield (*where, "streams", number), f"no car has a stream {name}; {hint}"
+
+
+def _observers_hold_filters(scenario: Scenario) -> Iterator[Finding]:
+    if isinstance(scenario.target, BrokerTarget):
+        return
+    for index, observers in enumerate(scenario.applications.observers):
+        if not filters_each(observers):
+            continue
+        needed = filters_of(scenario, observers)
+        per_observer = -(-needed // observers.count)
+        if per_observer > SUBSCRIPTIONS_PER_CONNECTION:
+            count = -(-needed // SUBSCRIPTIONS_PER_CONNECTION)
+            yield (
+                ("applications", "observers", index),
+                (
+                    f"each would hold {per_observer:,} subscriptions and a connection may hold "
+                    f"{SUBSCRIPTIONS_PER_CONNECTION}; write count: {count}, or filters: wildcard"
+                ),
+            )
+
+
+def filters_of(scenario: Scenario, observers: Observers) -> int:
+    """Filters of all observers together when they have filters for each car.
+
+    One with `+` stands for all streams of a car; if only some are read, each has its own.
+    """
+    total = 0
+    for group in watched(scenario, observers.group):
+        read = [name for name in group.streams if name in (observers.streams or group.streams)]
+        cars = max(1, round(observers.share * group.count))
+        total += cars * (1 if len(read) == len(group.streams) else len(read))
+    return total
+
+
+def filters_each(observers: Observers) -> bool:
+    """Whether observers have one filter a car instead of one for the whole group."""
+    if observers.filters == "auto":
+        return observers.count > 1 or observers.share < 1
+    return observers.filters == "each"
+
+
+def _commanders_are_heard(scenario: Scenario) -> Iterator[Finding]:
+    for index, commanders in enumerate(scenario.applications.commanders):
+        groups = watched(scenario, commanders.group)
+        deaf = [group.name for group in groups if group.commands is None]
+        if groups and len(deaf) == len(groups):
+            yield (
+                ("applications", "commanders", index),
+                f"no car takes commands; give {', '.join(deaf)} a commands part",
+            )
+
+
+# Checks
+
+
+def _checks_have_values(scenario: Scenario) -> Iterator[Finding]:
+    applications = scenario.applications
+    for index, check in enumerate(scenario.parsed_checks):
+        name, lacking = check.metric.name, ""
+        groups = watched(scenario, check.group) or scenario.vehicles
+        if name in NEEDS_OBSERVERS and not applications.observers:
+            lacking = "observers under applications"
+        elif name in NEEDS_COMMANDERS and not applications.commanders:
+            lacking = "commanders under applications"
+        elif name in NEEDS_QOS_1 and not any(_has_qos_1(group) for group in groups):
+            lacking = f"a stream of qos 1{f' in {check.group}' if check.group else ''}"
+        elif name == "target_refusals" and not isinstance(scenario.target, StandInTarget):
+            lacking = "the stand-in as target; others do not tell what they refuse"
+        if lacking:
+            yield ("checks", index), f"{check.text}: nothing to measure; it needs {lacking}"
+
+
+Rule: TypeAlias = "Callable[[Scenario], Iterable[Finding]]"
+
+_RULES: Final[tuple[tuple[frozenset[str], Rule], ...]] = (
+    (frozenset({"vehicles names"}), _unique_names),
+    (frozenset({"phases names"}), _unique_phases),
+    (frozenset({"vehicles names", "applications"}), _unique_applications),
+    (frozenset({"vehicles names", "applications"}), _groups_exist),
+    (frozenset({"vehicles names", "faults"}), _fault_groups_exist),
+    (frozenset({"phases names", "checks"}), _check_phases_exist),
+    (frozenset({"vehicles names", "applications", "checks"}), _check_groups_exist),
+    (frozenset({"target", "identities"}), _identities_fit),
+    (frozenset({"vehicles"}), _few_enough),
+    (frozenset({"vehicles"}), _waits_grow),
+    (frozenset({"vehicles", "arrival", "phases"}), _arrivals_begin),
+    (frozenset({"faults", "phases"}), _faults_in_time),
+    (frozenset({"faults"}), _fault_keys_mean_something),
+    (frozenset({"faults", "target", "identities"}), _faults_fit_target),
+    (frozenset({"faults", "vehicles"}), _faults_fit_cars),
+    (frozenset({"applications", "vehicles"}), _observers_have_streams),
+    (frozenset({"applications", "vehicles", "target"}), _observers_hold_filters),
+    (frozenset({"applications", "vehicles"}), _commanders_are_heard),
+    (frozenset({"checks", "applications", "vehicles", "target"}), _checks_have_values),
+)
+"""Rules with the sections they read, or the names of which they read."""
