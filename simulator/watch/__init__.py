@@ -1,0 +1,1 @@
+"""Watching a load test while it runs: a live panel, plain and JSON lines, a Prometheus endpoint."""
