@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -22,6 +23,7 @@ from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
 from certs.terminal import console, error_console, parse_duration_s, printable
 from simulator.cli.attendance import attend, counts_text
 from simulator.iotcore.authorization import Account
+from simulator.iotcore.joints import Effect
 from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import (
@@ -32,7 +34,11 @@ from simulator.iotcore.registry_files import (
     read_registry,
 )
 from simulator.iotcore.server import DEFAULT_PORT, CoreServer
+from simulator.iotcore.throttling.account import Mode
+from simulator.iotcore.throttling.choosing import OFF, Choice, choose
 from simulator.iotcore.tls import ServerTls
+from simulator.quotas.files import DEFAULT
+from simulator.quotas.wording import refusals_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -45,6 +51,7 @@ _PANEL_EVERY_S = 0.5
 _LINE_EVERY_S = 5.0
 _REFRESH_EVERY_S = 2.0
 _CLIENTS_SHOWN = 10
+_QUOTAS_SHOWN = 5
 _RATES = ("publishes_in", "publishes_out")
 _PLAIN_TOTALS = (
     "connections",
@@ -58,6 +65,18 @@ _PLAIN_TOTALS = (
     "bytes_out",
     "tls_pending",
 )
+
+
+class QuotaAnswer(StrEnum):
+    """Answers to a QoS 1 publish above a rate."""
+
+    SILENCE = "silence"
+    PUBACK = "puback"
+
+    @property
+    def effect(self) -> Effect:
+        """What the broker calls it."""
+        return Effect.DISCARD if self is QuotaAnswer.SILENCE else Effect.REFUSE
 
 
 def core(
@@ -88,6 +107,21 @@ def core(
         list[Path] | None,
         typer.Option(help="Another CA (PEM) whose client certificates may connect. Repeatable."),
     ] = None,
+    quotas: Annotated[
+        str,
+        typer.Option(
+            metavar="default|low|off|FILE",
+            help="Quotas of most Regions, those of the smaller ones, none on rates, or a TOML file"
+            " of limits that differ.",
+        ),
+    ] = DEFAULT,
+    quota_mode: Annotated[
+        Mode, typer.Option(help="Refuse what breaks a quota, or only count it.")
+    ] = Mode.ENFORCE,
+    quota_answer: Annotated[
+        QuotaAnswer,
+        typer.Option(help="To a QoS 1 publish above a rate: no PUBACK, or PUBACK 0x97."),
+    ] = QuotaAnswer.SILENCE,
     duration: Annotated[
         float | None,
         typer.Option("--for", parser=parse_duration_s, metavar="DURATION", help="30s, 500ms, 5m."),
@@ -100,6 +134,9 @@ def core(
     issued later are registered within seconds. Without --policy everything is allowed to them. It
     ends with Ctrl-C or after --for.
 
+    The default quotas of AWS are enforced: 100 publishes a second and connection, one CONNECT a
+    second and client id, and so on (docs/iotcore-quotas.md).
+
     Examples:
 
       morai-sim core --init
@@ -107,6 +144,8 @@ def core(
       morai-sim core --policy vehicle-policy.json --port 8883
 
       morai-sim core --registry registry.toml --host 0.0.0.0
+
+      morai-sim core --quotas low --quota-mode observe
 
       morai-sim core --for 30s --json
     """
@@ -123,16 +162,20 @@ def core(
         registration.refresh()
     identity = files.server_identity()
     trusted = [*([files.ca_certificate_path] if files.has_authority() else []), *(trust or [])]
+    owner = _account(region, account, named, policies)
+    choice = choose(quotas, owner.region, quota_mode, quota_answer.effect)
     server = CoreServer(
         registered,
         ServerTls(identity.certificate_path, identity.key_path, trusted),
         host,
         port,
-        account=_account(region, account, named, policies),
+        account=owner,
+        limits=choice.limits,
+        quotas=choice.quotas,
     )
     _log_to_standard_error(live=console().is_terminal and not as_json)
     prepare_for_many_connections()
-    _run_loop(lambda: _run(server, registration, limit_s=duration, as_json=as_json))
+    _run_loop(lambda: _run(server, choice, registration, limit_s=duration, as_json=as_json))
 
 
 def _log_to_standard_error(*, live: bool) -> None:
@@ -163,6 +206,7 @@ def _run_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def _run(
     server: CoreServer,
+    choice: Choice,
     registration: StoreRegistration | None,
     *,
     limit_s: float | None,
@@ -172,7 +216,7 @@ async def _run(
     out = console()
     live = out.is_terminal and not as_json
     async with server:
-        watch = _Watch(server)
+        watch = _Watch(server, choice)
         duties = [_show(watch, out, live=live, as_json=as_json)]
         if registration is not None:
             duties.append(_keep_registered(registration))
@@ -182,6 +226,8 @@ async def _run(
         typer.echo(json.dumps({**final, "final": True}))
     else:
         out.print(_panel(final) if live else _line(final), soft_wrap=True)
+        for text in [] if live else _refusals(final):
+            out.print(Text(text), soft_wrap=True)
 
 
 async def _keep_registered(registration: StoreRegistration) -> NoReturn:
@@ -212,8 +258,9 @@ async def _show(watch: _Watch, out: Console, *, live: bool, as_json: bool) -> No
 class _Watch:
     """What the server is doing, with rates since the last look."""
 
-    def __init__(self, server: CoreServer) -> None:
+    def __init__(self, server: CoreServer, choice: Choice) -> None:
         self._server = server
+        self._choice = choice
         self._seen_s = asyncio.get_running_loop().time()
         self._seen = server.counters()
 
@@ -233,6 +280,7 @@ class _Watch:
             **{f"{name}_per_s": round(rate, 1) for name, rate in rates.items()},
             "sessions": len(clients),
             "causes": {name: n for name, n in totals.items() if name not in _PLAIN_TOTALS},
+            "quotas": self._quotas(),
             "clients": [
                 {
                     "client_id": client.client_id,
@@ -243,6 +291,21 @@ class _Watch:
                 }
                 for client in clients[:_CLIENTS_SHOWN]
             ],
+        }
+
+    def _quotas(self) -> dict[str, Any]:
+        """Which quotas are in force, and what they refused or would have refused."""
+        table, quotas = self._choice.table, self._choice.quotas
+        refused = self._server.quota_report()
+        if table is None or quotas is None:
+            return {"table": OFF, "refused": refused}
+        for quota_id, entry in refused.items():
+            entry["text"] = refusals_text(table.quotas[quota_id], entry["refused"])
+        return {
+            "table": table.name,
+            "date": table.date,
+            "mode": quotas.mode.value,
+            "refused": refused,
         }
 
 
@@ -263,6 +326,10 @@ def _panel(report: dict[str, Any]) -> Table:
         label = name.replace("_", " ")
         table.add_row(label, f"{report[name]:,}   {report[f'{name}_per_s']:,.0f}/s")
     table.add_row("refused, dropped", counts_text(report["causes"]))
+    quotas = report["quotas"]
+    table.add_row("quotas", Text(printable(f"{quotas['table']} {quotas.get('mode', '')}".strip())))
+    for text in _refusals(report):
+        table.add_row("", Text(text))
     for client in report["clients"]:
         # Client ids come from the network and may hold terminal control characters.
         state = client["address"] if client["connected"] else "offline"
@@ -272,6 +339,16 @@ def _panel(report: dict[str, Any]) -> Table:
     if hidden > 0:
         table.add_row("", f"and {hidden:,} more")
     return table
+
+
+def _refusals(report: dict[str, Any]) -> list[str]:
+    """A line for each broken quota, the most broken first, with the client refused most often."""
+    entries = sorted(report["quotas"]["refused"].values(), key=lambda entry: -entry["refused"])
+    return [
+        f"{entry['text']}, most often to {printable(entry['clients'][0]['client_id'])!r}"
+        for entry in entries[:_QUOTAS_SHOWN]
+        if "text" in entry
+    ]
 
 
 def _line(report: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from simulator.forecast.figures import (
     Usage,
 )
 from simulator.forecast.presence import Peak, Presence, Weights, highest
+from simulator.scenario import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,7 +77,7 @@ class _Sums:
         applications = scenario.applications
         self.application_filters = [
             *(
-                (item.count, flow.observer_filters(scenario, item))
+                (item.count, watching.most_filters(scenario, item))
                 for item in applications.observers
             ),
             *(
@@ -86,7 +87,7 @@ class _Sums:
         ]
         self.applications = sum(count for count, _ in self.application_filters)
         self.all_application_filters = sum(
-            flow.all_observer_filters(scenario, item) for item in applications.observers
+            watching.all_filters(scenario, item) for item in applications.observers
         ) + sum(
             item.count * flow.commander_filters(scenario, item) for item in applications.commanders
         )
@@ -152,7 +153,7 @@ class _Sums:
                 "car", name, within.group.count, flow.car_filters(within.group), index
             )
         for observers in self.scenario.applications.observers:
-            filters = flow.observer_filters(self.scenario, observers)
+            filters = watching.most_filters(self.scenario, observers)
             yield self._connection("observer", observers.name, observers.count, filters)
         for commanders in self.scenario.applications.commanders:
             filters = flow.commander_filters(self.scenario, commanders)

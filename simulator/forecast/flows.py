@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.cloud.topics import MAX_EXECUTION_ID_LENGTH, CommandProtocol, TopicSpace
 from simulator.forecast import sizes
+from simulator.scenario import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import (
         Commanders,
         CommandHandling,
-        Observers,
         Scenario,
         Stream,
         VehicleGroup,
@@ -171,55 +171,6 @@ def car_filters(group: VehicleGroup) -> int:
     return int(group.commands is not None)
 
 
-def is_wildcard(observers: Observers) -> bool:
-    """Whether each of the observers reads everything with wildcard filters."""
-    if observers.filters == "auto":
-        return observers.share == 1.0 and observers.count == 1
-    return observers.filters == "wildcard"
-
-
-def observed_streams(scenario: Scenario, observers: Observers) -> list[str]:
-    """Names of the streams that observers read."""
-    groups = _watched_groups(scenario, observers)
-    names = dict.fromkeys(name for group in groups for name in group.streams)
-    return [name for name in names if observers.streams is None or name in observers.streams]
-
-
-def watched_cars(scenario: Scenario, observers: Observers) -> dict[str, int]:
-    """Group to cars of it that observers watch."""
-    return {
-        group.name: max(1, round(observers.share * group.count))
-        for group in _watched_groups(scenario, observers)
-    }
-
-
-def observer_filters(scenario: Scenario, observers: Observers) -> int:
-    """Filters of the observer that has the most."""
-    streams = observed_streams(scenario, observers)
-    if is_wildcard(observers):
-        return len(streams)
-    total = 0
-    for group in _watched_groups(scenario, observers):
-        cars = math.ceil(watched_cars(scenario, observers)[group.name] / observers.count)
-        read = [name for name in group.streams if name in streams]
-        # One filter with + stands for all streams of a car.
-        total += cars * (1 if len(read) == len(group.streams) else len(read))
-    return total
-
-
-def all_observer_filters(scenario: Scenario, observers: Observers) -> int:
-    """Filters of all observers of this name together."""
-    if is_wildcard(observers):
-        return observers.count * observer_filters(scenario, observers)
-    streams = observed_streams(scenario, observers)
-    cars = watched_cars(scenario, observers)
-    total = 0
-    for group in _watched_groups(scenario, observers):
-        read = [name for name in group.streams if name in streams]
-        total += cars[group.name] * (1 if len(read) == len(group.streams) else len(read))
-    return total
-
-
 def commander_filters(scenario: Scenario, commanders: Commanders) -> int:
     """Filters of a commander: the answers of the fleet, for each transport it commands."""
     return len(_protocols(scenario, commanders))
@@ -230,14 +181,6 @@ def commander_filters(scenario: Scenario, commanders: Commanders) -> int:
 
 def _all(scenario: Scenario) -> Sequence[Commanders]:
     return scenario.applications.commanders
-
-
-def _watched_groups(scenario: Scenario, observers: Observers) -> list[VehicleGroup]:
-    return [
-        group
-        for group in scenario.vehicles
-        if group.streams and observers.group in {None, group.name}
-    ]
 
 
 def _commanded(scenario: Scenario, commanders: Commanders) -> list[VehicleGroup]:
@@ -262,13 +205,14 @@ def _shares(scenario: Scenario, commanders: Commanders) -> dict[str, float]:
 
 def _observing(scenario: Scenario, group: VehicleGroup, stream: str, qos: int) -> Iterable[Reader]:
     for observers in scenario.applications.observers:
-        if stream not in observed_streams(scenario, observers):
-            continue
         granted = min(qos, observers.qos)
-        if is_wildcard(observers):
-            yield Reader(observers.name, float(observers.count), 1.0, granted)
-        elif observers.group in {None, group.name}:
-            watched = watched_cars(scenario, observers)[group.name]
+        if watching.uses_wildcard(observers):
+            if stream in watching.wildcard_streams(scenario, observers):
+                yield Reader(observers.name, float(observers.count), 1.0, granted)
+        elif observers.group in {None, group.name} and stream in watching.streams_read(
+            group, observers
+        ):
+            watched = watching.cars_watched(group, observers)
             busiest = math.ceil(watched / observers.count)
             yield Reader(observers.name, watched / group.count, busiest / group.count, granted)
 

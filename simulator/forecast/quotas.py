@@ -1,14 +1,14 @@
 """Whether a demand fits the quotas of an account, and what to do where it does not.
 
-Owns the comparison and its words. Quotas come as values (`simulator.forecast.tables` reads them
-from dated files). Pure.
+Owns the comparison and its words. Quotas come as values (`simulator.quotas` reads them from dated
+files). Pure.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.forecast.figures import Need
 from simulator.forecast.wording import figure
@@ -17,50 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.forecast.figures import Demand
+    from simulator.quotas.table import Quota, QuotaTable
 
 _SERVICE_QUOTAS: Final = "raise it in Service Quotas (adjustable)"
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """One quota of AWS IoT Core in one Region.
-
-    Attributes:
-        id: Stable name for programs, such as `connects-per-account`.
-        name: In words, with what it is counted for.
-        limit: How much of `unit`.
-        unit: What is counted, per second when it ends in `/s`.
-        per: What it is counted for: `account`, `connection`, `client id`, `message`, ...
-        adjustable: Whether it can be raised in the Service Quotas console.
-        bound: Whether the limit is the most or the least.
-    """
-
-    id: str
-    name: str
-    limit: float
-    unit: str
-    per: str
-    adjustable: bool
-    bound: Literal["most", "least"] = "most"
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaTable:
-    """The quotas of one Region.
-
-    Attributes:
-        name: Name of the table it comes from.
-        region: The Region.
-        date: When the sources were read, ISO 8601.
-        sources: Addresses of the documents.
-        quotas: By id.
-    """
-
-    name: str
-    region: str
-    date: str
-    sources: tuple[str, ...]
-    quotas: dict[str, Quota]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The dated tables of quotas and prices that are shipped with the product.
+"""The dated tables of prices that are shipped, beside those of quotas from `simulator.quotas`.
 
-Owns the form of the data files in `simulator/forecast/data` and picks the newest one for a Region.
-The only module of the room that reads files.
+Owns the form of the price files in `simulator/forecast/data` and picks the newest one. The only
+module of the room that reads files.
 """
 
 from __future__ import annotations
@@ -11,64 +11,16 @@ import tomllib
 from datetime import date
 from functools import cache
 from importlib import resources
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from simulator.forecast.prices import Price, PriceList, Tier
-from simulator.forecast.quotas import Quota, QuotaTable
+from simulator.quotas.files import quota_files, quota_table
 
-DEFAULT: Final = "default"
+__all__ = ["PriceFile", "price_file", "price_list", "quota_files", "quota_table"]
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-
-
-class QuotaEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `[[quota]]` of a quota file; see `simulator.forecast.quotas.Quota`.
-
-    Attributes:
-        exceptions: Region to another limit there.
-    """
-
-    id: _Name
-    name: _Name
-    limit: Annotated[float, msgspec.Meta(ge=0)]
-    unit: _Name
-    per: _Name
-    adjustable: bool
-    bound: Literal["most", "least"] = "most"
-    exceptions: dict[str, float] = {}
-
-
-class QuotaFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A quota file.
-
-    Attributes:
-        regions: The Regions it is for; none for the default table.
-    """
-
-    format: Literal["morai-edge/quotas/1"]
-    name: _Name
-    date: date
-    sources: list[str]
-    regions: list[str]
-    quota: list[QuotaEntry]
-
-    def of_region(self, region: str) -> QuotaTable:
-        """The quotas with the exceptions of a Region applied."""
-        quotas = {
-            entry.id: Quota(
-                entry.id,
-                entry.name,
-                entry.exceptions.get(region, entry.limit),
-                entry.unit,
-                entry.per,
-                entry.adjustable,
-                entry.bound,
-            )
-            for entry in self.quota
-        }
-        return QuotaTable(self.name, region, self.date.isoformat(), tuple(self.sources), quotas)
 
 
 class TierEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,30 +94,10 @@ class PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def quota_files() -> dict[str, QuotaFile]:
-    """The newest quota file of each name."""
-    newest: dict[str, QuotaFile] = {}
-    for text in _texts("quotas-"):
-        file = msgspec.convert(tomllib.loads(text), QuotaFile)
-        if file.name not in newest or newest[file.name].date < file.date:
-            newest[file.name] = file
-    return newest
-
-
-@cache
 def price_file() -> PriceFile:
     """The newest price file."""
     files = [msgspec.convert(tomllib.loads(text), PriceFile) for text in _texts("prices-")]
     return max(files, key=lambda file: file.date)
-
-
-def quota_table(region: str) -> QuotaTable:
-    """The quotas of a Region: of the table that names it, else the default one."""
-    files = quota_files()
-    for file in files.values():
-        if region in file.regions:
-            return file.of_region(region)
-    return files[DEFAULT].of_region(region)
 
 
 def price_list(region: str) -> PriceList:

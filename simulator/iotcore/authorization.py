@@ -19,6 +19,7 @@ from simulator.iotcore.topics import (
 if TYPE_CHECKING:
     from simulator.iotcore.identity import ClientCertificate
     from simulator.iotcore.joints import ReservedTopics
+    from simulator.iotcore.limits import Limits
     from simulator.iotcore.registry import Registry
 
 ALLOWED = 0
@@ -60,6 +61,7 @@ class Authorizer:
         registry: Where policies and things are attached.
         account: The ARNs to build.
         reserved: Which `$` topics exist.
+        limits: Sizes of topics and filters.
         certificate: The connection's certificate.
         client_id: The connection's client id.
         source_ip: The connection's address.
@@ -71,6 +73,7 @@ class Authorizer:
         "_certificate",
         "_client_id",
         "_connect_attributes",
+        "_limits",
         "_permissions",
         "_publish",
         "_receive",
@@ -86,6 +89,7 @@ class Authorizer:
         registry: Registry,
         account: Account,
         reserved: ReservedTopics,
+        limits: Limits,
         *,
         certificate: ClientCertificate,
         client_id: str,
@@ -95,6 +99,7 @@ class Authorizer:
         self._registry = registry
         self._account = account
         self._reserved = reserved
+        self._limits = limits
         self._certificate = certificate
         self._client_id = client_id
         self._source_ip = source_ip
@@ -167,7 +172,10 @@ class Authorizer:
     def subscribe(self, pattern: str) -> int:
         """Reason code for one filter of a SUBSCRIBE; 0 when it is allowed."""
         shared = split_shared(pattern)
-        if shared is None or filter_fault(shared.topic_filter) is not None:
+        if shared is None:
+            return TOPIC_FILTER_INVALID
+        bytes_max, slashes_max = self._limits.topic_bytes, self._limits.topic_slashes
+        if filter_fault(shared.topic_filter, bytes_max, slashes_max) is not None:
             return TOPIC_FILTER_INVALID
         if is_reserved(shared.topic_filter) and not self._reserved.may_subscribe(
             shared.topic_filter
@@ -195,7 +203,8 @@ class Authorizer:
         return allowed
 
     def _decide_publish(self, topic: str) -> int:
-        if topic_fault(topic) is not None:
+        limits = self._limits
+        if topic_fault(topic, limits.topic_bytes, limits.topic_slashes) is not None:
             return TOPIC_NAME_INVALID
         if is_reserved(topic) and not self._reserved.may_publish(topic):
             return TOPIC_NAME_INVALID

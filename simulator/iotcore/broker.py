@@ -8,7 +8,7 @@ no clock, no randomness of its own, no logging: the shell calls `open`, `receive
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mqtt5
 
@@ -31,10 +31,10 @@ from simulator.iotcore.subscriptions import Subscriptions
 from simulator.iotcore.wire import Decoder, MalformedPacket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simulator.iotcore.identity import Peer
-    from simulator.iotcore.joints import Quotas, ReservedTopics
+    from simulator.iotcore.joints import Claim, Quotas, ReservedTopics
     from simulator.iotcore.message import Message
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.session import Session
@@ -65,7 +65,7 @@ class Broker:
         unix_s_at_zero: Unix time at the moment `now_s` was 0, for time stamps in events.
         account: Region and account number in ARNs.
         limits: Bounds.
-        quotas: Rates; none by default.
+        quotas: Rates and counts of the account; none by default.
         reserved: The services behind `$` topics; none by default.
 
     Attributes:
@@ -90,6 +90,7 @@ class Broker:
         reserved = reserved or DocumentedTopics()
         self.counters = counters = Counters()
         self._limits = limits
+        self._quotas = quotas
         self._outputs = outputs = Outputs(
             limits.outgoing_soft_bytes, limits.outgoing_hard_bytes, counters
         )
@@ -98,7 +99,7 @@ class Broker:
         events = LifecycleEvents(unix_s_at_zero)
         distributor = Distributor(outputs, counters, quotas, choose)
         self._lifetimes = lifetimes = Lifetimes(
-            limits, registry, events, subscriptions, outputs, counters
+            limits, quotas, registry, events, subscriptions, outputs, counters
         )
         self._router = router = Router(
             subscriptions,
@@ -106,6 +107,7 @@ class Broker:
             reserved,
             distributor,
             lifetimes.sessions,
+            quotas,
             counters,
         )
         lifetimes.join(router, distributor)
@@ -120,6 +122,7 @@ class Broker:
             router,
             distributor,
             outputs,
+            counters,
             decoder,
             new_id,
         )
@@ -188,6 +191,11 @@ class Broker:
                 break
         if packets:
             connection.last_packet_s = now_s
+        session = connection.session
+        if session is not None:
+            delay = self._quotas.throughput(session.meter, len(data), now_s)
+            if delay is not None:
+                self._lifetimes.hold(connection, delay, now_s)
         if framer.fault is not None:
             self._unframeable(connection, framer.fault, now_s)
         if self._outputs.overflowing:
@@ -195,16 +203,16 @@ class Broker:
 
     def lost(self, connection: Connection, now_s: float) -> None:
         """The transport is gone. Harmless after the broker itself closed it."""
-        connection.is_writable = False
+        self._outputs.fill(connection)
         self._lifetimes.end(connection, DisconnectReason.CONNECTION_LOST, now_s)
         self._lifetimes.close_overflowing(now_s)
 
     def set_writable(self, connection: Connection, is_writable: bool) -> None:
         """The transport became full, or has room again."""
         if is_writable:
-            self._outputs.resume(connection)
+            self._outputs.drain(connection)
         else:
-            connection.is_writable = False
+            self._outputs.fill(connection)
 
     def advance(self, now_s: float) -> None:
         """Do what is due: keep-alive, expiry, delayed wills, certificates that were deactivated.
@@ -235,8 +243,29 @@ class Broker:
         self._router.route(message, None, now_s)
         self._lifetimes.close_overflowing(now_s)
 
+    def admit(self, claims: Sequence[Claim], client_id: str, now_s: float) -> bool:
+        """Whether the quotas let a request of a service or of the HTTP API pass.
+
+        Args:
+            claims: The quotas it counts against; it passes all of them or counts against none.
+            client_id: Who is counted when it is refused; for HTTP whatever names the caller.
+            now_s: The time now.
+
+        Returns:
+            False when it is to be answered as throttled (HTTP 429).
+        """
+        breach = self._quotas.request(claims, now_s)
+        return breach is None or not self.counters.breached(breach, client_id)
+
+    def quota_report(self) -> dict[str, dict[str, Any]]:
+        """What quotas refused, or would have, and to whom; see `Counters.quota_report`."""
+        return self.counters.quota_report()
+
     def send_direct(self, client_id: str, message: Message, now_s: float) -> bool:
-        """Deliver to one connected client, subscribed or not; False when it is not connected."""
+        """Deliver to one connected client, subscribed or not; False when it is not connected.
+
+        The SendDirectMessage API asks `admit` for `Cause.QUOTA_DIRECT_MESSAGES` before.
+        """
         is_sent = self._router.send_direct(client_id, message, now_s)
         self._lifetimes.close_overflowing(now_s)
         return is_sent
@@ -320,7 +349,7 @@ class Broker:
         if connection.state is State.CLOSED:
             return
         if fault is FramingFault.TOO_LARGE:
-            self.counters.count(Cause.PACKET_TOO_LARGE)
+            self.counters.refuse(Cause.QUOTA_PACKET_BYTES, connection.client_id)
             text = f"packet longer than {self._limits.packet_bytes} bytes"
             self._lifetimes.violate(connection, Why.PACKET_TOO_LARGE, text, now_s)
         else:

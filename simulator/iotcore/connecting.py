@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.iotcore.connection import Connection
+    from simulator.iotcore.counters import Counters
     from simulator.iotcore.delivery import Distributor
     from simulator.iotcore.identity import ClientCertificate
     from simulator.iotcore.joints import Quotas, ReservedTopics
@@ -52,6 +53,7 @@ class Connecting:
         router: Router,
         distributor: Distributor,
         outputs: Outputs,
+        counters: Counters,
         decoder: Decoder,
         new_id: Callable[[], str],
     ) -> None:
@@ -65,6 +67,7 @@ class Connecting:
         self._router = router
         self._distributor = distributor
         self._outputs = outputs
+        self._counters = counters
         self._decoder = decoder
         self._new_id = new_id
 
@@ -89,12 +92,13 @@ class Connecting:
             raise MalformedPacket("not a CONNECT")
         terms = handshake.judge(requested, self._limits, self._new_id(), now_s)
         if isinstance(terms, handshake.Refusal):
-            self._refuse(connection, Cause.CONNECT_INVALID, terms, now_s)
+            connection.client_id = requested.client_id[: self._limits.client_id_bytes]
+            self._refuse(connection, terms, now_s)
             return
         authorizer = self._identify(connection, certificate, terms)
-        fault = self._fault(authorizer, terms, now_s)
-        if fault is not None:
-            self._refuse(connection, *fault, now_s)
+        refusal = self._fault(authorizer, terms, now_s)
+        if refusal is not None:
+            self._refuse(connection, refusal, now_s)
             return
         self._accept(connection, terms, now_s)
 
@@ -105,6 +109,7 @@ class Connecting:
             self._registry,
             self._account,
             self._reserved,
+            self._limits,
             certificate=certificate,
             client_id=terms.client_id,
             source_ip=connection.peer.source_ip,
@@ -119,24 +124,30 @@ class Connecting:
 
     def _fault(
         self, authorizer: Authorizer, terms: handshake.Terms, now_s: float
-    ) -> tuple[Cause, handshake.Refusal] | None:
+    ) -> handshake.Refusal | None:
         reason = handshake.Reason
-        if not self._quotas.connect(terms.client_id, now_s):
-            text = "more connects than the quota"
-            return Cause.CONNECT_THROTTLED, handshake.Refusal(reason.QUOTA_EXCEEDED, text)
+        sessions = self._lifetimes.sessions
+        session = sessions.get(terms.client_id)
+        is_connected = session is not None and session.connection is not None
+        others = self._lifetimes.connected - is_connected
+        breach = self._quotas.connect(terms.client_id, others, now_s)
+        if breach is not None:
+            if breach.is_enforced:
+                text = f"above the quota {breach.cause.quota}"
+                return handshake.Refusal(reason.QUOTA_EXCEEDED, text, breach.cause)
+            self._counters.refuse(breach.cause, terms.client_id)
         if not authorizer.may_connect():
             text = "no policy allows iot:Connect with this client id"
-            return Cause.CONNECT_DENIED, handshake.Refusal(reason.NOT_AUTHORIZED, text)
+            return handshake.Refusal(reason.NOT_AUTHORIZED, text, Cause.CONNECT_DENIED)
         if terms.will is not None:
             topic, retain = terms.will.message.topic, terms.will.message.retain
             code = authorizer.retain_publish(topic) if retain else authorizer.publish(topic)
             if code != ALLOWED:
                 text = "the will could not be published to its topic"
-                return Cause.CONNECT_DENIED, handshake.Refusal(reason(code), text)
-        sessions = self._lifetimes.sessions
+                return handshake.Refusal(reason(code), text, Cause.CONNECT_DENIED)
         if terms.client_id not in sessions and len(sessions) >= self._limits.sessions:
             text = "more sessions than the limit"
-            return Cause.CONNECT_THROTTLED, handshake.Refusal(reason.QUOTA_EXCEEDED, text)
+            return handshake.Refusal(reason.QUOTA_EXCEEDED, text, Cause.SESSIONS_FULL)
         return None
 
     def _accept(self, connection: Connection, terms: handshake.Terms, now_s: float) -> None:
@@ -150,13 +161,11 @@ class Connecting:
         self._router.announce(self._events.connected(connection, now_s), now_s)
         self._distributor.send_queued(session, now_s)
 
-    def _refuse(
-        self, connection: Connection, cause: Cause, refusal: handshake.Refusal, now_s: float
-    ) -> None:
-        if cause is Cause.CONNECT_DENIED:
+    def _refuse(self, connection: Connection, refusal: handshake.Refusal, now_s: float) -> None:
+        if refusal.cause is Cause.CONNECT_DENIED:
             self._router.announce(self._events.connect_failed(connection, now_s), now_s)
         answer = mqtt5.ConnAckPacket(reason_code=refusal.code, reason_str=refusal.text)
-        self._lifetimes.refuse(connection, cause, now_s, answer.write())
+        self._lifetimes.refuse(connection, refusal.cause, now_s, answer.write())
 
     def _refuse_level(self, connection: Connection, level: int | None, now_s: float) -> None:
         if level is None:

@@ -72,11 +72,13 @@ class Output(NamedTuple):
         connection_id: Which one.
         data: Bytes to write; may be empty.
         ending: Whether and how to close after writing.
+        reading: False to read no more from it, True to read again; None changes nothing.
     """
 
     connection_id: int
     data: bytes
     ending: Ending | None
+    reading: bool | None = None
 
 
 class Connection:
@@ -89,8 +91,11 @@ class Connection:
         now_s: The time now.
 
     Attributes:
-        is_writable: False while the transport holds more than it likes to; then nothing is handed
-            to it and `outgoing` grows up to the broker's bounds.
+        is_full: Whether the transport holds more than it likes to.
+        is_held: Whether it is ahead of its throughput, and so neither read nor written.
+        is_writable: Neither full nor held. Otherwise nothing is handed to the transport and
+            `outgoing` grows up to the broker's bounds.
+        reading: What the shell is yet to be told about reading; see `Output`.
         routes: What was learned about plain publishes, by topic bytes.
         client_packet_bytes_max: Larger packets are not sent to this client.
         send_window: QoS 1 deliveries in flight to this client.
@@ -108,6 +113,8 @@ class Connection:
         "ending",
         "exclusive_thing",
         "framer",
+        "is_full",
+        "is_held",
         "is_listed",
         "is_writable",
         "keep_alive_s",
@@ -115,6 +122,7 @@ class Connection:
         "outgoing",
         "outgoing_bytes",
         "peer",
+        "reading",
         "routes",
         "send_window",
         "session",
@@ -145,7 +153,10 @@ class Connection:
         self.acknowledgements_unsent = 0
         self.outgoing: list[bytes] = []
         self.outgoing_bytes = 0
+        self.is_full = False
+        self.is_held = False
         self.is_writable = True
+        self.reading: bool | None = None
         self.is_listed = False
         self.ending: Ending | None = None
 

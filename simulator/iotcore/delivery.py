@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.connection import Connection
     from simulator.iotcore.joints import Quotas
+    from simulator.iotcore.lifetimes import Lifetimes
     from simulator.iotcore.message import Message
     from simulator.iotcore.outputs import Outputs
     from simulator.iotcore.subscriptions import Match, SharedGroup, Subscription
@@ -28,11 +29,11 @@ class Distributor:
     Args:
         outputs: Where bytes go.
         counters: What is delivered and dropped.
-        quotas: Whether a client may get one more now.
+        quotas: Whether a client may get one more now, and how fast it gets stored ones.
         choose: Picks a number below its argument, for shared subscriptions.
     """
 
-    __slots__ = ("_choose", "_counters", "_outputs", "_quotas")
+    __slots__ = ("_choose", "_counters", "_lifetimes", "_may_overtake", "_outputs", "_quotas")
 
     def __init__(
         self, outputs: Outputs, counters: Counters, quotas: Quotas, choose: Callable[[int], int]
@@ -40,7 +41,12 @@ class Distributor:
         self._outputs = outputs
         self._counters = counters
         self._quotas = quotas
+        self._may_overtake = quotas.mixes_replay
         self._choose = choose
+
+    def join(self, lifetimes: Lifetimes) -> None:
+        """Name who waits for a connection that is ahead, or for the next stored message."""
+        self._lifetimes = lifetimes
 
     def distribute(
         self, message: Message, match: Match[Session], publisher: Session | None, now_s: float
@@ -55,7 +61,7 @@ class Distributor:
             if qos:
                 self._deliver_qos1(session, message, retain=retain, now_s=now_s)
             elif session.connection is not None:
-                self._deliver_qos0(session.connection, message, retain=retain, now_s=now_s)
+                self._deliver_qos0(session, session.connection, message, retain, now_s)
         for group in match.groups:
             self._distribute_shared(message, group, now_s)
 
@@ -70,17 +76,15 @@ class Distributor:
         """Deliver a plain PUBLISH at QoS 0 as it came in; see `distribute`."""
         for subscription in match.direct:
             session = subscription.subscriber
-            connection = session.connection
-            if connection is not None and not (subscription.no_local and session is publisher):
-                self._send_qos0(connection, topic, wire, now_s)
+            if session.connection is not None and not (
+                subscription.no_local and session is publisher
+            ):
+                self._send_qos0(session, session.connection, topic, wire, now_s)
         for group in match.groups:
-            online = [
-                member.subscriber.connection
-                for member in group.members.values()
-                if member.subscriber.connection is not None
-            ]
-            if online:
-                self._send_qos0(online[self._choose(len(online))], topic, wire, now_s)
+            member = self._member_for(group, now_s)
+            if member is not None and member.subscriber.connection is not None:
+                session = member.subscriber
+                self._send_qos0(session, member.subscriber.connection, topic, wire, now_s)
 
     def deliver(
         self, session: Session, message: Message, qos: int, *, retain: bool, now_s: float
@@ -89,43 +93,94 @@ class Distributor:
         if qos:
             self._deliver_qos1(session, message, retain=retain, now_s=now_s)
         elif session.connection is not None:
-            self._deliver_qos0(session.connection, message, retain=retain, now_s=now_s)
+            self._deliver_qos0(session, session.connection, message, retain, now_s)
 
     def send_queued(self, session: Session, now_s: float) -> None:
-        """Send what waits, as far as the send window allows."""
+        """Send what waits, as far as the send window and the pace of stored messages allow."""
         connection = session.connection
         if connection is None:
             return
-        while session.queued and len(session.in_flight) < connection.send_window:
-            delivery = session.take()
-            if delivery is not None:
-                self._transmit(connection, session, delivery, now_s)
+        while len(session.in_flight) < connection.send_window and not connection.is_held:
+            if session.stored and now_s >= session.replay_at_s:
+                wait_s = self._replay_wait_s(session, now_s)
+                if wait_s <= 0.0:
+                    delivery = session.take_stored()
+                    self._transmit(connection, session, delivery, now_s, is_paid=True)
+                    continue
+                self._lifetimes.replay_at(session, now_s + wait_s)
+            waiting = session.take()
+            if waiting is None:
+                return
+            self._transmit(connection, session, waiting, now_s)
+
+    def _replay_wait_s(self, session: Session, now_s: float) -> float:
+        """Seconds until the oldest stored delivery may be sent, or dropped because it expired."""
+        oldest = session.stored[0]
+        if oldest.message.is_expired(now_s):
+            return 0.0
+        return self._quotas.replay(session.meter, oldest.group is not None, now_s)
 
     def _distribute_shared(
         self, message: Message, group: SharedGroup[Session], now_s: float
     ) -> None:
-        """One random member that is online, else one that has a session to queue for."""
-        members = list(group.members.values())
-        online = [m for m in members if m.subscriber.connection is not None]
-        chosen: Subscription[Session]
-        if online:
-            chosen = online[self._choose(len(online))]
-        else:
-            storing = [m for m in members if m.qos and message.qos]
-            if not storing:
-                return
-            chosen = storing[self._choose(len(storing))]
-        retain = message.retain and chosen.retain_as_published
-        qos = 1 if message.qos and chosen.qos else 0
-        self.deliver(chosen.subscriber, message, qos, retain=retain, now_s=now_s)
+        """To one member that is online and has room, else store it, else to any that is online."""
+        chosen = self._member_for(group, now_s)
+        if (
+            chosen is None or self._quotas.is_saturated(chosen.subscriber.meter, now_s)
+        ) and self._store_shared(message, group, now_s):
+            return
+        if chosen is not None:
+            retain = message.retain and chosen.retain_as_published
+            qos = 1 if message.qos and chosen.qos else 0
+            self.deliver(chosen.subscriber, message, qos, retain=retain, now_s=now_s)
+
+    def _member_for(
+        self, group: SharedGroup[Session], now_s: float
+    ) -> Subscription[Session] | None:
+        """A random member that is online, if possible one that may get another message now."""
+        online = [m for m in group.members.values() if m.subscriber.connection is not None]
+        if not online:
+            return None
+        chosen = online[self._choose(len(online))]
+        is_saturated = self._quotas.is_saturated
+        if is_saturated(chosen.subscriber.meter, now_s):
+            ready = [m for m in online if not is_saturated(m.subscriber.meter, now_s)]
+            if ready:
+                return ready[self._choose(len(ready))]
+        return chosen
+
+    def _store_shared(self, message: Message, group: SharedGroup[Session], now_s: float) -> bool:
+        """Store a message for a group with one member that has a session.
+
+        Returns:
+            False when there is none, or the message is not of QoS 1.
+        """
+        storing = [m for m in group.members.values() if m.qos and m.subscriber.expiry_s]
+        if not storing or not message.qos:
+            return False
+        chosen = storing[self._choose(len(storing))]
+        session = chosen.subscriber
+        breach = self._quotas.queue_shared(group.waiting, now_s)
+        if breach is None or not self._counters.breached(breach, session.client_id):
+            retain = message.retain and chosen.retain_as_published
+            self._put(session, Delivery(message, retain=retain, group=group), is_stored=True)
+            self.send_queued(session, now_s)
+        return True
 
     def _deliver_qos0(
-        self, connection: Connection, message: Message, *, retain: bool, now_s: float
+        self,
+        session: Session,
+        connection: Connection,
+        message: Message,
+        retain: bool,
+        now_s: float,
     ) -> None:
         data = message.encode(0, None, retain=True, now_s=now_s) if retain else message.qos0(now_s)
-        self._send_qos0(connection, message.topic, data, now_s)
+        self._send_qos0(session, connection, message.topic, data, now_s)
 
-    def _send_qos0(self, connection: Connection, topic: str, data: bytes, now_s: float) -> None:
+    def _send_qos0(
+        self, session: Session, connection: Connection, topic: str, data: bytes, now_s: float
+    ) -> None:
         counters = self._counters
         authorizer = connection.authorizer
         if authorizer is None or not authorizer.may_receive(topic):
@@ -134,28 +189,58 @@ class Distributor:
             counters.count(Cause.DROPPED_SLOW_READER)
         elif len(data) > connection.client_packet_bytes_max:
             counters.count(Cause.DROPPED_TOO_LARGE)
-        elif not self._quotas.deliver(connection.client_id, len(data), now_s):
-            counters.count(Cause.DROPPED_THROTTLED)
         else:
-            counters.publishes_out += 1
-            self._outputs.send(connection, data)
+            breach = self._quotas.deliver(session.meter, now_s)
+            if breach is None or not counters.breached(breach, session.client_id):
+                self._send(session, connection, data, now_s)
+
+    def _send(self, session: Session, connection: Connection, data: bytes, now_s: float) -> None:
+        self._counters.publishes_out += 1
+        self._outputs.send(connection, data)
+        delay = self._quotas.throughput(session.meter, len(data), now_s)
+        if delay is not None:
+            self._lifetimes.hold(connection, delay, now_s)
 
     def _deliver_qos1(
         self, session: Session, message: Message, *, retain: bool, now_s: float
     ) -> None:
         delivery = Delivery(message, retain=retain)
         connection = session.connection
-        if connection is not None and session.has_room_in_flight(connection.send_window):
+        if connection is None:
+            breach = self._quotas.queue(session.meter, now_s)
+            if breach is None or not self._counters.breached(breach, session.client_id):
+                self._put(session, delivery, is_stored=True)
+        elif connection.is_held or not session.has_room_in_flight(
+            connection.send_window, may_overtake=self._may_overtake
+        ):
+            self._put(session, delivery, is_stored=False)
+        else:
             self._transmit(connection, session, delivery, now_s)
-        elif session.put(delivery):
+
+    def _put(self, session: Session, delivery: Delivery, *, is_stored: bool) -> None:
+        if session.put(delivery, is_stored=is_stored):
             self._counters.messages_queued += 1
         else:
             self._counters.count(Cause.DROPPED_QUEUE_FULL)
 
     def _transmit(
-        self, connection: Connection, session: Session, delivery: Delivery, now_s: float
+        self,
+        connection: Connection,
+        session: Session,
+        delivery: Delivery,
+        now_s: float,
+        *,
+        is_paid: bool = False,
     ) -> None:
-        """Send a QoS 1 delivery, or drop it for good when this client can never take it."""
+        """Send a QoS 1 delivery, or drop it when it may not go out.
+
+        Args:
+            connection: Where it goes.
+            session: Whose it is.
+            delivery: What it is.
+            now_s: The time now.
+            is_paid: Whether the quotas have counted it.
+        """
         message = delivery.message
         counters = self._counters
         authorizer = connection.authorizer
@@ -165,9 +250,10 @@ class Distributor:
         if authorizer is None or not authorizer.may_receive(message.topic):
             counters.count(Cause.RECEIVE_DENIED)
             return
-        if not self._quotas.deliver(connection.client_id, len(message.payload), now_s):
-            counters.count(Cause.DROPPED_THROTTLED)
-            return
+        if not is_paid:
+            breach = self._quotas.deliver(session.meter, now_s)
+            if breach is not None and counters.breached(breach, session.client_id):
+                return
         packet_id = session.start(delivery, now_s)
         if delivery.retain:
             data = message.encode(1, packet_id, retain=True, now_s=now_s)
@@ -178,5 +264,4 @@ class Distributor:
             session.acknowledge(packet_id)
             counters.count(Cause.DROPPED_TOO_LARGE)
             return
-        counters.publishes_out += 1
-        self._outputs.send(connection, data)
+        self._send(session, connection, data, now_s)

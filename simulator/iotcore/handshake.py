@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
+from simulator.iotcore.counters import Cause
 from simulator.iotcore.message import Message
 from simulator.iotcore.session import Will
 
@@ -50,10 +51,17 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a CONNECT is refused."""
+    """Why a CONNECT is refused.
+
+    Attributes:
+        code: For the CONNACK.
+        text: Reason String.
+        cause: What it is counted under.
+    """
 
     code: mqtt5.ConnAckReasonCode
     text: str
+    cause: Cause = Cause.CONNECT_INVALID
 
 
 def judge(
@@ -71,7 +79,9 @@ def judge(
         return Refusal(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported")
     if len(packet.client_id.encode()) > limits.client_id_bytes:
         return Refusal(
-            Reason.CLIENT_ID_NOT_VALID, f"client id longer than {limits.client_id_bytes} bytes"
+            Reason.CLIENT_ID_NOT_VALID,
+            f"client id longer than {limits.client_id_bytes} bytes",
+            Cause.QUOTA_CLIENT_ID_BYTES,
         )
     client_packet_bytes_max = packet.max_packet_size
     if client_packet_bytes_max is None:
@@ -80,6 +90,7 @@ def judge(
         return Refusal(
             Reason.UNSPECIFIED_ERROR,
             f"Maximum Packet Size below {limits.client_packet_bytes_min} bytes",
+            Cause.QUOTA_CLIENT_PACKET_BYTES,
         )
     will = _will(packet.will, limits, now_s)
     if isinstance(will, Refusal):
@@ -92,7 +103,7 @@ def judge(
         clean_start=packet.clean_start,
         session_expiry_s=session_expiry_s,
         keep_alive_s=limits.keep_alive_s(packet.keep_alive),
-        send_window=min(packet.receive_max, limits.receive_maximum),
+        send_window=min(packet.receive_max, limits.unacknowledged_out),
         client_packet_bytes_max=client_packet_bytes_max,
         will=will,
         connect_attributes=tuple(name for name, is_set in attributes.items() if is_set),
@@ -106,8 +117,10 @@ def _will(will: mqtt5.Will | None, limits: Limits, now_s: float) -> Will | Refus
         return Refusal(Reason.QUALITY_NOT_SUPPORTED, "a will at QoS 2 is not supported")
     if (will.response_topic is not None) and not _is_plain(will.response_topic):
         return Refusal(Reason.TOPIC_NAME_INVALID, "the will's response topic has wildcards")
-    if _properties_exceed(will, limits):
-        return Refusal(Reason.QUOTA_EXCEEDED, "the will's properties are longer than allowed")
+    cause = _broken_size(will, limits)
+    if cause is not None:
+        text = "the will's properties are longer than allowed"
+        return Refusal(Reason.QUOTA_EXCEEDED, text, cause)
     message = Message(
         will.topic,
         # At most 65,535 bytes, the most that MQTT lets a will have.
@@ -129,30 +142,28 @@ def _is_plain(topic: str) -> bool:
     return bool(topic) and "+" not in topic and "#" not in topic
 
 
-def properties_fault(
-    packet: mqtt5.PublishPacket, limits: Limits
-) -> mqtt5.DisconnectReasonCode | None:
-    """The reason code for properties of a PUBLISH that break a rule or a limit, or None."""
+def properties_fault(packet: mqtt5.PublishPacket, limits: Limits) -> Cause | None:
+    """The rule or quota that the properties of a PUBLISH break, or None."""
     if packet.response_topic is not None and not _is_plain(packet.response_topic):
         # MQTT-3.3.2-14: the Response Topic must not contain wildcards.
-        return mqtt5.DisconnectReasonCode.PROTOCOL_ERROR
+        return Cause.PROTOCOL_ERROR
     if packet.subscription_ids:
         # MQTT-3.3.4-6: only a server sends Subscription Identifiers in a PUBLISH.
-        return mqtt5.DisconnectReasonCode.PROTOCOL_ERROR
-    if _properties_exceed(packet, limits):
-        return mqtt5.DisconnectReasonCode.QUOTA_EXCEEDED
-    return None
+        return Cause.PROTOCOL_ERROR
+    return _broken_size(packet, limits)
 
 
-def _properties_exceed(packet: mqtt5.PublishPacket | mqtt5.Will, limits: Limits) -> bool:
+def _broken_size(packet: mqtt5.PublishPacket | mqtt5.Will, limits: Limits) -> Cause | None:
     user_properties_bytes = sum(
         len(name.encode()) + len(value.encode()) for name, value in packet.user_properties
     )
-    return (
-        user_properties_bytes > limits.user_properties_bytes
-        or len(packet.correlation_data or b"") > limits.correlation_data_bytes
-        or len((packet.content_type or "").encode()) > limits.content_type_bytes
-    )
+    if user_properties_bytes > limits.user_properties_bytes:
+        return Cause.QUOTA_USER_PROPERTIES
+    if len(packet.correlation_data or b"") > limits.correlation_data_bytes:
+        return Cause.QUOTA_CORRELATION_DATA
+    if len((packet.content_type or "").encode()) > limits.content_type_bytes:
+        return Cause.QUOTA_CONTENT_TYPE
+    return None
 
 
 def acknowledgement(terms: Terms, limits: Limits, *, session_present: bool) -> bytes:

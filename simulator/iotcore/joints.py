@@ -7,9 +7,11 @@ the time as an argument and answer at once. A service that must wait answers lat
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from simulator.iotcore.throttling.meter import Meter
 from simulator.iotcore.topics import (
     BASIC_INGEST,
     is_publishable_reserved,
@@ -19,37 +21,155 @@ from simulator.iotcore.topics import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from simulator.iotcore.counters import Cause
     from simulator.iotcore.message import Message
 
 
-class Verdict(Enum):
-    """What a quota says to an inbound PUBLISH."""
+class Effect(Enum):
+    """What becomes of an event that breaks a quota."""
 
-    ACCEPT = auto()
+    OBSERVE = auto()
+    """It goes on, and is only counted."""
     DISCARD = auto()
-    """Dropped without PUBACK, as the service does above the rate per connection."""
+    """It is dropped without an answer, as the service does above the rate per connection."""
     REFUSE = auto()
-    """PUBACK 0x97; at QoS 0 the same as DISCARD."""
+    """It is answered 0x97, "quota exceeded"; a QoS 0 publish has no answer and is dropped."""
+
+
+class Breach(NamedTuple):
+    """A quota is broken.
+
+    Attributes:
+        cause: Which one.
+        effect: What follows.
+    """
+
+    cause: Cause
+    effect: Effect
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the event does not go on."""
+        return self.effect is not Effect.OBSERVE
+
+
+class Delay(NamedTuple):
+    """A connection is ahead of its throughput.
+
+    Attributes:
+        cause: The quota.
+        seconds: How long it is neither read nor written; 0 when this is only to be counted.
+    """
+
+    cause: Cause
+    seconds: float
+
+
+class Claim(NamedTuple):
+    """A request of a service or of the HTTP API against one quota on a rate.
+
+    Attributes:
+        cause: The quota.
+        key: What it is counted for, such as `thing/shadow`; empty for the account.
+    """
+
+    cause: Cause
+    key: str = ""
 
 
 class Quotas(Protocol):
-    """Rates. Each method is asked once per event and counts that event."""
+    """Rates, and the counts of an account.
 
-    def connect(self, client_id: str, now_s: float, /) -> bool:
-        """Whether a CONNECT may proceed; False answers CONNACK 0x97."""
+    Each method is asked once per event. None means yes, and then the event is counted against the
+    quotas it falls under; an event that breaks one counts against none.
+    """
+
+    mixes_replay: bool
+    """Whether stored messages are sent at a pace of their own, so that live ones overtake them."""
+
+    def connect(self, client_id: str, others: int, now_s: float, /) -> Breach | None:
+        """A CONNECT, while this many other clients are connected. Refused with CONNACK 0x97."""
         ...
 
-    def publish(self, client_id: str, size_bytes: int, now_s: float, /) -> Verdict:
-        """What becomes of an inbound PUBLISH of this many packet bytes."""
+    def meter(self) -> Meter:
+        """What a new session is measured with; the other methods get it back."""
         ...
 
-    def subscribe(self, client_id: str, filters: int, now_s: float, /) -> bool:
-        """Whether a SUBSCRIBE may proceed; False answers 0x97 for each filter."""
+    def publish(self, meter: Meter, now_s: float, /) -> Breach | None:
+        """An inbound PUBLISH."""
         ...
 
-    def deliver(self, client_id: str, size_bytes: int, now_s: float, /) -> bool:
-        """Whether a PUBLISH may go out to this client now; False drops it."""
+    def retain(self, meter: Meter, topic: str, has_place: bool, now_s: float, /) -> Breach | None:
+        """An inbound PUBLISH with RETAIN. Asked instead of `publish`.
+
+        Args:
+            meter: That of the publisher.
+            topic: The topic.
+            has_place: Whether the store has room for it, or it takes something out.
+            now_s: The time now.
+        """
         ...
+
+    def deliver(self, meter: Meter, now_s: float, /) -> Breach | None:
+        """A PUBLISH on its way out to a connected client. Dropped when refused."""
+        ...
+
+    def queue(self, meter: Meter, now_s: float, /) -> Breach | None:
+        """A message to be stored for the offline session of a client. Dropped when refused."""
+        ...
+
+    def queue_shared(self, waiting: int, now_s: float, /) -> Breach | None:
+        """A message to be stored for a shared group that has this many. Dropped when refused."""
+        ...
+
+    def replay(self, meter: Meter, is_shared: bool, now_s: float, /) -> float:
+        """A stored message on its way out: seconds until it may go, 0 for now."""
+        ...
+
+    def is_saturated(self, meter: Meter, now_s: float, /) -> bool:
+        """Whether `deliver` would find the connection's own rate used up. Counts nothing."""
+        ...
+
+    def throughput(self, meter: Meter, size_bytes: int, now_s: float, /) -> Delay | None:
+        """Bytes received from or sent to a client; they were or will be, whatever the answer."""
+        ...
+
+    def subscribe(self, held: int | None, now_s: float, /) -> Breach | None:
+        """A filter of a SUBSCRIBE, while the account has this many. Refused with 0x97.
+
+        Args:
+            held: Subscriptions of the account; None when the filter replaces one.
+            now_s: The time now.
+        """
+        ...
+
+    def join_group(
+        self, group: str, groups: int | None, members: int | None, now_s: float, /
+    ) -> Breach | None:
+        """A shared filter of a SUBSCRIBE. Refused with 0x97.
+
+        Args:
+            group: `<share name>/<filter>`.
+            groups: Groups of the account; None when this one exists.
+            members: Members of this one; None when the client is one of them.
+            now_s: The time now.
+        """
+        ...
+
+    def leave_group(self, group: str, now_s: float, /) -> None:
+        """A shared filter of an UNSUBSCRIBE, which is never refused."""
+        ...
+
+    def answer(self, answers: int, now_s: float, /) -> None:
+        """Messages that services published for a request; counted, never refused."""
+        ...
+
+    def request(self, claims: Sequence[Claim], now_s: float, /) -> Breach | None:
+        """A request of a service or of the HTTP API."""
+        ...
+
+
+_NO_METER: Final = Meter(math.inf, math.inf, math.inf, math.inf, 1.0)
 
 
 class Unlimited:
@@ -57,21 +177,69 @@ class Unlimited:
 
     __slots__ = ()
 
-    def connect(self, _client_id: str, _now_s: float, /) -> bool:
-        """Accept."""
-        return True
+    mixes_replay = False
 
-    def publish(self, _client_id: str, _size_bytes: int, _now_s: float, /) -> Verdict:
+    def connect(self, _client_id: str, _others: int, _now_s: float, /) -> Breach | None:
         """Accept."""
-        return Verdict.ACCEPT
+        return None
 
-    def subscribe(self, _client_id: str, _filters: int, _now_s: float, /) -> bool:
-        """Accept."""
-        return True
+    def meter(self) -> Meter:
+        """One that measures nothing."""
+        return _NO_METER
 
-    def deliver(self, _client_id: str, _size_bytes: int, _now_s: float, /) -> bool:
+    def publish(self, _meter: Meter, _now_s: float, /) -> Breach | None:
         """Accept."""
-        return True
+        return None
+
+    def retain(
+        self, _meter: Meter, _topic: str, _has_place: bool, _now_s: float, /
+    ) -> Breach | None:
+        """Accept."""
+        return None
+
+    def deliver(self, _meter: Meter, _now_s: float, /) -> Breach | None:
+        """Accept."""
+        return None
+
+    def queue(self, _meter: Meter, _now_s: float, /) -> Breach | None:
+        """Accept."""
+        return None
+
+    def queue_shared(self, _waiting: int, _now_s: float, /) -> Breach | None:
+        """Accept."""
+        return None
+
+    def replay(self, _meter: Meter, _is_shared: bool, _now_s: float, /) -> float:
+        """Now."""
+        return 0.0
+
+    def is_saturated(self, _meter: Meter, _now_s: float, /) -> bool:
+        """Never."""
+        return False
+
+    def throughput(self, _meter: Meter, _size_bytes: int, _now_s: float, /) -> Delay | None:
+        """Accept."""
+        return None
+
+    def subscribe(self, _held: int | None, _now_s: float, /) -> Breach | None:
+        """Accept."""
+        return None
+
+    def join_group(
+        self, _group: str, _groups: int | None, _members: int | None, _now_s: float, /
+    ) -> Breach | None:
+        """Accept."""
+        return None
+
+    def leave_group(self, _group: str, _now_s: float, /) -> None:
+        """Nothing to count."""
+
+    def answer(self, _answers: int, _now_s: float, /) -> None:
+        """Nothing to count."""
+
+    def request(self, _claims: Sequence[Claim], _now_s: float, /) -> Breach | None:
+        """Accept."""
+        return None
 
 
 class Answer(NamedTuple):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulator.iotcore.delivery import Distributor
     from simulator.iotcore.handshake import Terms
     from simulator.iotcore.identity import Peer
+    from simulator.iotcore.joints import Delay, Quotas
     from simulator.iotcore.limits import Limits
     from simulator.iotcore.outputs import Outputs
     from simulator.iotcore.registry import Registry
@@ -45,6 +46,8 @@ class Timer(Enum):
     SESSION = auto()
     PRESENCE = auto()
     SWEEP = auto()
+    HOLD = auto()
+    REPLAY = auto()
 
 
 class Lifetimes:
@@ -52,6 +55,7 @@ class Lifetimes:
 
     Args:
         limits: Bounds.
+        quotas: When a connection that was held may go on.
         registry: Which certificates are active.
         events: Builds lifecycle events.
         subscriptions: Cleared of a session's filters when it ends.
@@ -66,6 +70,7 @@ class Lifetimes:
     def __init__(
         self,
         limits: Limits,
+        quotas: Quotas,
         registry: Registry,
         events: LifecycleEvents,
         subscriptions: Subscriptions[Session],
@@ -73,6 +78,7 @@ class Lifetimes:
         counters: Counters,
     ) -> None:
         self._limits = limits
+        self._quotas = quotas
         self._registry = registry
         self._events = events
         self._subscriptions = subscriptions
@@ -89,6 +95,12 @@ class Lifetimes:
         """Name the way out for wills and events; they need the sessions made here first."""
         self._router = router
         self._distributor = distributor
+        distributor.join(self)
+
+    @property
+    def connected(self) -> int:
+        """Connections past CONNACK."""
+        return self._counters.connects - self._counters.disconnects
 
     # Beginnings
 
@@ -149,7 +161,11 @@ class Lifetimes:
             self._deadlines.cancel((Timer.SESSION, client_id))
             return session, True
         session = Session(
-            client_id, self._limits.queued_messages, self._limits.queued_bytes, self._budget
+            client_id,
+            self._limits.queued_messages,
+            self._limits.queued_bytes,
+            self._budget,
+            self._quotas.meter(),
         )
         self.sessions[client_id] = session
         return session, False
@@ -160,7 +176,7 @@ class Lifetimes:
         self, connection: Connection, cause: Cause, now_s: float, answer: bytes = b""
     ) -> None:
         """Close a connection that is not to become one, after sending an answer if there is one."""
-        self._counters.count(cause)
+        self._counters.refuse(cause, connection.client_id)
         if answer:
             self._outputs.send(connection, answer)
         self.end(connection, DisconnectReason.AUTH_ERROR, now_s)
@@ -217,8 +233,10 @@ class Lifetimes:
             return
         self._counters.disconnects += 1
         self._deadlines.cancel((Timer.KEEP_ALIVE, connection.connection_id))
+        self._deadlines.cancel((Timer.HOLD, connection.connection_id))
+        self._deadlines.cancel((Timer.REPLAY, session.client_id))
         session.connection = None
-        session.requeue_in_flight()
+        session.store_all()
         self._router.announce(self._events.disconnected(connection, reason, now_s), now_s)
         self._deadlines.set(
             (Timer.PRESENCE, session.client_id), now_s + self._limits.presence_memory_s
@@ -270,6 +288,21 @@ class Lifetimes:
 
     # Time
 
+    def hold(self, connection: Connection, delay: Delay, now_s: float) -> None:
+        """Stop reading from and writing to a connection until its throughput allows it again."""
+        if connection.state is not State.CONNECTED or connection.is_held:
+            return
+        self._counters.refuse(delay.cause, connection.client_id)
+        if delay.seconds:
+            self._outputs.hold(connection)
+            key = (Timer.HOLD, connection.connection_id)
+            self._deadlines.set(key, now_s + delay.seconds)
+
+    def replay_at(self, session: Session, at_s: float) -> None:
+        """Send stored messages of a session not before this time, and then."""
+        session.replay_at_s = at_s
+        self._deadlines.set((Timer.REPLAY, session.client_id), at_s)
+
     @property
     def next_deadline_s(self) -> float | None:
         """The earliest deadline, or None."""
@@ -294,6 +327,12 @@ class Lifetimes:
         if timer is Timer.CONNECT:
             self.refuse(connection, Cause.CONNECT_TIMEOUT, now_s)
             return
+        if timer is Timer.HOLD:
+            self._release(connection, now_s)
+            return
+        if connection.is_held:
+            # What it sends is not read, so its silence means nothing.
+            connection.last_packet_s = now_s
         due_s = connection.last_packet_s + _KEEP_ALIVE_FACTOR * connection.keep_alive_s
         if now_s < due_s:
             self._deadlines.set((Timer.KEEP_ALIVE, connection.connection_id), due_s)
@@ -306,12 +345,28 @@ class Lifetimes:
             code=Why.KEEP_ALIVE_TIMEOUT,
         )
 
+    def _release(self, connection: Connection, now_s: float) -> None:
+        """Let a held connection go on, unless what was written meanwhile was too much again."""
+        session = connection.session
+        if session is None:
+            return
+        delay = self._quotas.throughput(session.meter, 0, now_s)
+        if delay is not None and delay.seconds:
+            key = (Timer.HOLD, connection.connection_id)
+            self._deadlines.set(key, now_s + delay.seconds)
+            return
+        connection.last_packet_s = now_s
+        self._outputs.release(connection)
+        self._distributor.send_queued(session, now_s)
+
     def _on_session_timer(self, timer: Timer, client_id: str, now_s: float) -> None:
         session = self.sessions.get(client_id)
         if timer is Timer.PRESENCE:
             self._events.forget(client_id)
         elif session is not None and timer is Timer.WILL:
             self._publish_will(session, now_s)
+        elif session is not None and timer is Timer.REPLAY:
+            self._distributor.send_queued(session, now_s)
         elif session is not None and timer is Timer.SESSION and session.connection is None:
             self._end_session(session, now_s)
 

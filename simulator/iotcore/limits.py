@@ -20,7 +20,11 @@ class Limits:
         payload_bytes: Largest PUBLISH payload (128 KB). Larger: DISCONNECT 0x97.
         client_id_bytes: Longest client id. Longer: CONNACK 0x85.
         client_packet_bytes_min: Smallest Maximum Packet Size a client may announce.
-        receive_maximum: QoS 1 publishes in flight, in each direction.
+        topic_bytes: Longest topic name or filter. Longer: 0x90, or 0x8F for a filter.
+        topic_slashes: Slashes in a topic name or filter. More: the same.
+        receive_maximum: QoS 1 publishes of a client without PUBACK, advertised. More: DISCONNECT
+            0x93.
+        unacknowledged_out: QoS 1 publishes to a client without PUBACK. More wait.
         topic_alias_maximum: Inbound topic aliases per connection.
         filters_per_subscribe: Filters in one SUBSCRIBE. More: each is answered 0x97.
         subscriptions_per_connection: Filters per session. Beyond: 0x97 for that filter.
@@ -49,7 +53,10 @@ class Limits:
     payload_bytes: int = 131_072
     client_id_bytes: int = 128
     client_packet_bytes_min: int = 512
+    topic_bytes: int = 256
+    topic_slashes: int = 7
     receive_maximum: int = 100
+    unacknowledged_out: int = 100
     topic_alias_maximum: int = 8
     filters_per_subscribe: int = 8
     subscriptions_per_connection: int = 50

@@ -1,8 +1,9 @@
 """Bytes on their way out, collected per connection until the shell asks for them.
 
 Everything a connection is sent between two calls of `take` leaves as one block. A connection whose
-transport is full keeps its bytes here, up to the bounds: above the soft one `has_room` is False and
-QoS 0 is dropped, above the hard one the connection is listed in `overflowing`.
+transport is full, or that is held because of its throughput, keeps its bytes here, up to the
+bounds: above the soft one `has_room` is False and QoS 0 is dropped, above the hard one the
+connection is listed in `overflowing`.
 """
 
 from __future__ import annotations
@@ -54,20 +55,44 @@ class Outputs:
 
     def end(self, connection: Connection) -> None:
         """Close the transport: after sending what waits, or at once when it does not drain."""
-        if connection.is_writable:
-            connection.ending = Ending.AFTER_SENDING
-        else:
+        if connection.is_full:
             connection.ending = Ending.AT_ONCE
             connection.outgoing.clear()
-        if not connection.is_listed:
-            connection.is_listed = True
-            self.listed.append(connection)
+        else:
+            connection.ending = Ending.AFTER_SENDING
+        self._list(connection)
 
-    def resume(self, connection: Connection) -> None:
+    def fill(self, connection: Connection) -> None:
+        """The transport is full, or gone."""
+        connection.is_full = True
+        connection.is_writable = False
+
+    def drain(self, connection: Connection) -> None:
         """The transport takes bytes again."""
-        connection.is_writable = True
+        connection.is_full = False
         connection.acknowledgements_unsent = 0
-        if connection.outgoing and not connection.is_listed:
+        self._resume(connection)
+
+    def hold(self, connection: Connection) -> None:
+        """Neither read from a connection nor write to it, once what waits now is written."""
+        connection.is_held = True
+        connection.reading = False
+        self._list(connection)
+
+    def release(self, connection: Connection) -> None:
+        """Read and write again."""
+        connection.is_held = False
+        connection.reading = True
+        self._list(connection)
+        self._resume(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        connection.is_writable = not connection.is_full and not connection.is_held
+        if connection.is_writable and connection.outgoing:
+            self._list(connection)
+
+    def _list(self, connection: Connection) -> None:
+        if not connection.is_listed:
             connection.is_listed = True
             self.listed.append(connection)
 
@@ -77,12 +102,17 @@ class Outputs:
         outputs: list[Output] = []
         for connection in listed:
             connection.is_listed = False
+            reading, connection.reading = connection.reading, None
             if not connection.is_writable and connection.ending is None:
+                if reading is not None:
+                    outputs.append(Output(connection.connection_id, b"", None, reading))
                 continue
             outgoing = connection.outgoing
             data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
             outgoing.clear()
             connection.outgoing_bytes = 0
             self._counters.bytes_out += len(data)
-            outputs.append(Output(connection.connection_id, data, connection.ending))
+            outputs.append(Output(connection.connection_id, data, connection.ending, reading))
+            if connection.is_held:
+                connection.is_writable = False
         return outputs

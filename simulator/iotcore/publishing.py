@@ -15,12 +15,12 @@ import mqtt5
 from simulator.iotcore.authorization import ALLOWED, NOT_AUTHORIZED
 from simulator.iotcore.counters import Cause, Counters
 from simulator.iotcore.handshake import properties_fault
-from simulator.iotcore.joints import Quotas, Verdict
+from simulator.iotcore.joints import Breach, Effect, Quotas
 from simulator.iotcore.lifecycle import DisconnectReason
 from simulator.iotcore.lifetimes import Lifetimes, Why
 from simulator.iotcore.message import Message
 from simulator.iotcore.routes import ROUTES_MAX, PlainPublish, Route, plain_publish
-from simulator.iotcore.topics import is_reserved
+from simulator.iotcore.topics import broken_size, is_reserved
 from simulator.iotcore.wire import Decoder, MalformedPacket
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _QOS_1 = mqtt5.QoS.AT_LEAST_ONCE
 _QOS_2 = mqtt5.QoS.EXACTLY_ONCE
-_ACCEPT = Verdict.ACCEPT
 _SMALL_HEADER_BYTES = 128
 """Topic and properties that take less together break none of the limits on length."""
 _TOPIC_CHARACTERS_SHOWN = 100
@@ -73,12 +72,14 @@ class Publishing:
         plain = plain_publish(wire)
         if plain is not None:
             route = connection.routes.get(plain[0])
+            session = connection.session
             if (
                 route is not None
+                and session is not None
                 and route.registry_revision == self._registry.revision
                 and route.subscriptions_version == self._subscriptions.version
             ):
-                self._publish_plainly(connection, wire, plain, route, now_s)
+                self._publish_plainly(connection, session, wire, plain, route, now_s)
                 return
         packet = self._decoder.decode(wire)
         session = connection.session
@@ -100,13 +101,16 @@ class Publishing:
         retain = packet.retain
         code = authorizer.retain_publish(topic) if retain else authorizer.publish(topic)
         if code != ALLOWED:
-            self._refuse(connection, packet, code, now_s)
+            self._refuse(connection, packet, topic, code, now_s)
             return
         if self._breaks_limits(connection, packet, wire, now_s):
             return
-        verdict = self._quotas.publish(connection.client_id, len(wire), now_s)
-        if verdict is not _ACCEPT:
-            self._throttle(connection, verdict, packet.packet_id, now_s)
+        if retain:
+            has_place = not packet.payload or self._router.can_retain(topic, now_s)
+            breach = self._quotas.retain(session.meter, topic, has_place, now_s)
+        else:
+            breach = self._quotas.publish(session.meter, now_s)
+        if breach is not None and self._is_throttled(connection, breach, packet.packet_id, now_s):
             return
         if retain or self._router.is_wanted(topic):
             expiry_s = self._limits.message_expiry_s(packet.message_expiry_interval)
@@ -118,25 +122,30 @@ class Publishing:
             self._learn(connection, plain[0], topic)
 
     def _publish_plainly(
-        self, connection: Connection, wire: bytes, plain: PlainPublish, route: Route, now_s: float
+        self,
+        connection: Connection,
+        session: Session,
+        wire: bytes,
+        plain: PlainPublish,
+        route: Route,
+        now_s: float,
     ) -> None:
         """Take a PUBLISH whose route is known."""
         _, packet_id, payload_start = plain
         if packet_id == 0:
             raise MalformedPacket("packet id 0 (MQTT-2.2.1-3)")
         self._counters.publishes_in += 1
-        verdict = self._quotas.publish(connection.client_id, len(wire), now_s)
-        if verdict is not _ACCEPT:
-            self._throttle(connection, verdict, packet_id, now_s)
+        breach = self._quotas.publish(session.meter, now_s)
+        if breach is not None and self._is_throttled(connection, breach, packet_id, now_s):
             return
         match = route.match
         if packet_id is None:
             if match is not None:
-                self._distributor.pass_on(route.topic, wire, match, connection.session, now_s)
+                self._distributor.pass_on(route.topic, wire, match, session, now_s)
             return
         if match is not None:
             message = Message(route.topic, wire[payload_start:], 1, now_s)
-            self._distributor.distribute(message, match, connection.session, now_s)
+            self._distributor.distribute(message, match, session, now_s)
         self._acknowledge(connection, packet_id, ALLOWED, now_s)
 
     def _learn(self, connection: Connection, topic_bytes: bytes, topic: str) -> None:
@@ -163,6 +172,7 @@ class Publishing:
     def _resolve_alias(self, connection: Connection, topic: str, alias: int, now_s: float) -> str:
         """The topic of a PUBLISH with an alias; empty when the connection had to be closed."""
         if alias > self._limits.topic_alias_maximum:
+            self._counters.refuse(Cause.QUOTA_TOPIC_ALIASES, connection.client_id)
             text = f"topic alias above {self._limits.topic_alias_maximum}"
             self._lifetimes.violate(connection, Why.TOPIC_ALIAS_INVALID, text, now_s)
             return ""
@@ -175,10 +185,18 @@ class Publishing:
         return known
 
     def _refuse(
-        self, connection: Connection, packet: mqtt5.PublishPacket, code: int, now_s: float
+        self,
+        connection: Connection,
+        packet: mqtt5.PublishPacket,
+        topic: str,
+        code: int,
+        now_s: float,
     ) -> None:
         is_denied = code == NOT_AUTHORIZED
-        self._counters.count(Cause.PUBLISH_DENIED if is_denied else Cause.PUBLISH_TOPIC_INVALID)
+        cause: Cause | None = Cause.PUBLISH_DENIED
+        if not is_denied:
+            cause = broken_size(topic, self._limits.topic_bytes, self._limits.topic_slashes)
+        self._counters.refuse(cause or Cause.PUBLISH_TOPIC_INVALID, connection.client_id)
         if packet.qos == _QOS_1:
             self._acknowledge(connection, packet.packet_id, code, now_s)
             return
@@ -187,22 +205,24 @@ class Publishing:
             DisconnectReason.FORBIDDEN_ACCESS if is_denied else DisconnectReason.CLIENT_ERROR,
             now_s,
             code=Why(code),
-            text=f"PUBLISH to {packet.topic[:_TOPIC_CHARACTERS_SHOWN]!r} is refused",
+            text=f"PUBLISH to {topic[:_TOPIC_CHARACTERS_SHOWN]!r} is refused",
         )
 
-    def _throttle(
-        self, connection: Connection, verdict: Verdict, packet_id: int | None, now_s: float
-    ) -> None:
-        self._counters.count(Cause.PUBLISH_THROTTLED)
-        if verdict is Verdict.REFUSE:
+    def _is_throttled(
+        self, connection: Connection, breach: Breach, packet_id: int | None, now_s: float
+    ) -> bool:
+        """Count a breach and answer as it says; False when the publish goes on."""
+        is_enforced = self._counters.breached(breach, connection.client_id)
+        if breach.effect is Effect.REFUSE:
             self._acknowledge(connection, packet_id, int(Why.QUOTA_EXCEEDED), now_s)
+        return is_enforced
 
     def _breaks_limits(
         self, connection: Connection, packet: mqtt5.PublishPacket, wire: bytes, now_s: float
     ) -> bool:
         payload_bytes = len(packet.payload)
         if payload_bytes > self._limits.payload_bytes:
-            self._counters.count(Cause.PUBLISH_LIMIT)
+            self._counters.refuse(Cause.QUOTA_PAYLOAD_BYTES, connection.client_id)
             text = f"payload longer than {self._limits.payload_bytes} bytes"
             self._lifetimes.violate(connection, Why.QUOTA_EXCEEDED, text, now_s)
             return True
@@ -215,15 +235,16 @@ class Publishing:
         fault = properties_fault(packet, self._limits)
         if fault is None:
             return False
-        if fault == Why.PROTOCOL_ERROR:
+        if fault is Cause.PROTOCOL_ERROR:
             text = "a property that a PUBLISH may not have"
             self._lifetimes.protocol_error(connection, text, now_s)
             return True
-        self._counters.count(Cause.PUBLISH_LIMIT)
+        self._counters.refuse(fault, connection.client_id)
+        code = Why.QUOTA_EXCEEDED
         if packet.qos == _QOS_1:
-            self._acknowledge(connection, packet.packet_id, int(fault), now_s)
+            self._acknowledge(connection, packet.packet_id, int(code), now_s)
         else:
-            self._lifetimes.violate(connection, fault, "properties longer than allowed", now_s)
+            self._lifetimes.violate(connection, code, "properties longer than allowed", now_s)
         return True
 
     def _acknowledge(
@@ -232,9 +253,10 @@ class Publishing:
         """Send PUBACK; a client that never reads them is held to the Receive Maximum."""
         if packet_id is None:
             return
-        if not connection.is_writable:
+        if connection.is_full:
             connection.acknowledgements_unsent += 1
             if connection.acknowledgements_unsent > self._limits.receive_maximum:
+                self._counters.refuse(Cause.QUOTA_UNACKNOWLEDGED_IN, connection.client_id)
                 text = "more QoS 1 in flight than the Receive Maximum"
                 self._lifetimes.violate(connection, Why.RECEIVE_MAX_EXCEEDED, text, now_s)
                 return

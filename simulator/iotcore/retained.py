@@ -32,6 +32,10 @@ class RetainedMessages:
     def __len__(self) -> int:
         return len(self._messages)
 
+    def has_place(self, topic: str, now_s: float) -> bool:
+        """Whether a message on this topic breaks no bound on their number."""
+        return len(self._messages) < self._messages_max or self.get(topic, now_s) is not None
+
     def put(self, message: Message) -> bool:
         """Store a message, or delete the stored one when the payload is empty.
 

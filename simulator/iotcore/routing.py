@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.iotcore.delivery import Distributor
-    from simulator.iotcore.joints import Answer, ReservedTopics
+    from simulator.iotcore.joints import Answer, Quotas, ReservedTopics
     from simulator.iotcore.message import Message
     from simulator.iotcore.retained import RetainedMessages
     from simulator.iotcore.session import Session
@@ -29,12 +29,14 @@ class Router:
         reserved: The services behind `$` topics.
         distributor: Delivers to sessions.
         sessions: By client id, for direct answers.
+        quotas: What answers of services count against.
         counters: What is dropped.
     """
 
     __slots__ = (
         "_counters",
         "_distributor",
+        "_quotas",
         "_reserved",
         "_retained",
         "_sessions",
@@ -48,6 +50,7 @@ class Router:
         reserved: ReservedTopics,
         distributor: Distributor,
         sessions: Mapping[str, Session],
+        quotas: Quotas,
         counters: Counters,
     ) -> None:
         self._subscriptions = subscriptions
@@ -55,11 +58,16 @@ class Router:
         self._reserved = reserved
         self._distributor = distributor
         self._sessions = sessions
+        self._quotas = quotas
         self._counters = counters
 
     def is_wanted(self, topic: str) -> bool:
         """Whether `route` would do anything with a message that is not retained."""
         return topic[0] == "$" or bool(self._subscriptions.match(topic))
+
+    def can_retain(self, topic: str, now_s: float) -> bool:
+        """Whether the store of retained messages has room for one more on this topic."""
+        return self._retained.has_place(topic, now_s)
 
     def route(self, message: Message, publisher: Session | None, now_s: float) -> None:
         """Route a message; without a publisher it is one of the process itself."""
@@ -69,6 +77,7 @@ class Router:
             client_id = publisher.client_id if publisher is not None else None
             answers = self._reserved.handle(message, client_id, now_s)
             if answers is not None:
+                self._quotas.answer(len(answers), now_s)
                 self._answer(answers, now_s)
                 return
         match = self._subscriptions.match(message.topic)

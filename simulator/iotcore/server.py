@@ -58,7 +58,7 @@ class CoreServer:
         port: Port to listen on; 0 picks a free one.
         account: Region and account number in ARNs.
         limits: Bounds.
-        quotas: Rates; none by default.
+        quotas: Rates and counts of the account; none by default.
         reserved: Services behind `$` topics; none by default.
 
     Attributes:
@@ -228,6 +228,10 @@ class CoreServer:
             **self.broker.counters.as_dict(),
         }
 
+    def quota_report(self) -> dict[str, dict[str, Any]]:
+        """What quotas refused, or would have, and to whom; see `Counters.quota_report`."""
+        return self.broker.quota_report()
+
     def clients(self) -> list[ClientSummary]:
         """All sessions, online and stored."""
         return self.broker.clients()
@@ -253,10 +257,15 @@ class CoreServer:
     def _flush(self) -> None:
         self._is_flush_scheduled = False
         links = self._links
-        for connection_id, data, ending in self.broker.take_outputs():
+        for connection_id, data, ending, reading in self.broker.take_outputs():
             link = links.get(connection_id)
             if link is None:
                 continue
+            if reading is not None:
+                if reading:
+                    link.transport.resume_reading()
+                else:
+                    link.transport.pause_reading()
             if data and ending is not Ending.AT_ONCE:
                 link.transport.write(data)
             if ending is Ending.AFTER_SENDING:

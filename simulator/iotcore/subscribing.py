@@ -21,7 +21,7 @@ from simulator.iotcore.authorization import (
 from simulator.iotcore.counters import Cause, Counters
 from simulator.iotcore.lifetimes import Lifetimes, Why
 from simulator.iotcore.subscriptions import Subscription, Subscriptions
-from simulator.iotcore.topics import SHARE, split_shared
+from simulator.iotcore.topics import SHARE, broken_size, split_shared
 from simulator.iotcore.wire import Decoder, MalformedPacket
 
 if TYPE_CHECKING:
@@ -75,15 +75,13 @@ class Subscribing:
         filters = packet.topic_filters
         if self._breaks_rules(connection, packet, now_s):
             return
-        if len(filters) > self._limits.filters_per_subscribe or not self._quotas.subscribe(
-            connection.client_id, len(filters), now_s
-        ):
-            self._counters.count(Cause.SUBSCRIBE_LIMIT)
+        if len(filters) > self._limits.filters_per_subscribe:
+            self._counters.refuse(Cause.QUOTA_FILTERS, connection.client_id)
             codes = [Code.QUOTA_EXCEEDED] * len(filters)
             self._outputs.send(connection, mqtt5.SubAckPacket(packet.packet_id, codes).write())
             return
         was_known = [entry.pattern in session.subscriptions for entry in filters]
-        codes = [self._subscribe_one(session, authorizer, entry) for entry in filters]
+        codes = [self._subscribe_one(session, authorizer, entry, now_s) for entry in filters]
         self._outputs.send(connection, mqtt5.SubAckPacket(packet.packet_id, codes).write())
         granted = [
             (entry, known)
@@ -109,6 +107,8 @@ class Subscribing:
             subscription = session.subscriptions.pop(pattern, None)
             if subscription is not None:
                 self._subscriptions.remove(subscription)
+                if subscription.share_name is not None:
+                    self._quotas.leave_group(pattern.removeprefix(SHARE), now_s)
                 removed.append(pattern)
         codes = [mqtt5.UnsubAckReasonCode.SUCCESS] * len(packet.patterns)
         self._outputs.send(connection, mqtt5.UnsubAckPacket(packet.packet_id, codes).write())
@@ -131,20 +131,28 @@ class Subscribing:
         return False
 
     def _subscribe_one(
-        self, session: Session, authorizer: Authorizer, entry: mqtt5.TopicFilter
+        self, session: Session, authorizer: Authorizer, entry: mqtt5.TopicFilter, now_s: float
     ) -> mqtt5.SubAckReasonCode:
         pattern = entry.pattern
+        is_new = pattern not in session.subscriptions
+        breach = self._quotas.subscribe(len(self._subscriptions) if is_new else None, now_s)
+        if breach is not None and self._counters.breached(breach, session.client_id):
+            return Code.QUOTA_EXCEEDED
         code = authorizer.subscribe(pattern)
         shared = split_shared(pattern)
         if code != ALLOWED or shared is None:
-            is_denied = code == NOT_AUTHORIZED
-            self._counters.count(
-                Cause.SUBSCRIBE_DENIED if is_denied else Cause.SUBSCRIBE_FILTER_INVALID
-            )
+            cause: Cause | None = Cause.SUBSCRIBE_DENIED
+            if code != NOT_AUTHORIZED:
+                cause = broken_size(pattern, self._limits.topic_bytes, self._limits.topic_slashes)
+            self._counters.refuse(cause or Cause.SUBSCRIBE_FILTER_INVALID, session.client_id)
             return Code(code or TOPIC_FILTER_INVALID)
         is_full = len(session.subscriptions) >= self._limits.subscriptions_per_connection
-        if is_full and pattern not in session.subscriptions:
-            self._counters.count(Cause.SUBSCRIBE_LIMIT)
+        if is_full and is_new:
+            self._counters.refuse(Cause.QUOTA_SUBSCRIPTIONS_OF_CONNECTION, session.client_id)
+            return Code.QUOTA_EXCEEDED
+        if shared.share_name is not None and not self._may_join(
+            session, shared.share_name, shared.topic_filter, is_new=is_new, now_s=now_s
+        ):
             return Code.QUOTA_EXCEEDED
         # QoS 2 is granted as QoS 1, the highest there is.
         qos = min(int(entry.max_qos), 1)
@@ -159,6 +167,18 @@ class Subscribing:
         session.subscriptions[pattern] = subscription
         self._subscriptions.add(subscription)
         return Code(qos)
+
+    def _may_join(
+        self, session: Session, share_name: str, topic_filter: str, *, is_new: bool, now_s: float
+    ) -> bool:
+        group = self._subscriptions.group(share_name, topic_filter)
+        breach = self._quotas.join_group(
+            f"{share_name}/{topic_filter}",
+            self._subscriptions.groups if group is None else None,
+            len(group.members) if group is not None and is_new else None,
+            now_s,
+        )
+        return breach is None or not self._counters.breached(breach, session.client_id)
 
 
 def _wants_retained(entry: mqtt5.TopicFilter, *, is_known: bool) -> bool:

@@ -47,12 +47,18 @@ class Subscription(Generic[Subscriber]):
 
 
 class SharedGroup(Generic[Subscriber]):
-    """The members of one shared subscription, in order of joining."""
+    """The members of one shared subscription, in order of joining.
 
-    __slots__ = ("members",)
+    Attributes:
+        members: By identity of the subscriber.
+        waiting: Messages stored for the group. Whoever stores them counts them here.
+    """
+
+    __slots__ = ("members", "waiting")
 
     def __init__(self) -> None:
         self.members: dict[int, Subscription[Subscriber]] = {}
+        self.waiting = 0
 
 
 class Match(Generic[Subscriber]):
@@ -108,12 +114,14 @@ class Subscriptions(Generic[Subscriber]):
 
     Attributes:
         version: Rises with every change, so that results can be kept elsewhere too.
+        groups: How many shared groups there are.
     """
 
     def __init__(self, cached_topics_max: int = CACHED_TOPICS_MAX) -> None:
         self._root: _Node[Subscriber] = _Node()
         self._count = 0
         self.version = 0
+        self.groups = 0
         self._cache: dict[str, Match[Subscriber]] = {}
         # First level of a topic -> its cached topics, so that a wildcard subscription below
         # `cmd/` leaves the cached results of `dt/` alone.
@@ -135,7 +143,10 @@ class Subscriptions(Generic[Subscriber]):
             is_new = key not in ends.subscriptions
             ends.subscriptions[key] = subscription
         else:
-            group = ends.groups.setdefault(subscription.share_name, SharedGroup())
+            group = ends.groups.get(subscription.share_name)
+            if group is None:
+                group = ends.groups[subscription.share_name] = SharedGroup()
+                self.groups += 1
             is_new = key not in group.members
             group.members[key] = subscription
         self._count += is_new
@@ -167,6 +178,17 @@ class Subscriptions(Generic[Subscriber]):
                 break
             del parent.children[level]
         self._forget(subscription.topic_filter)
+
+    def group(self, share_name: str, topic_filter: str) -> SharedGroup[Subscriber] | None:
+        """The shared group of a name and a filter, if it has members."""
+        *parents, last = topic_filter.split("/")
+        node: _Node[Subscriber] | None = self._root
+        for level in parents if last == "#" else (*parents, last):
+            node = node.children.get(level) if node is not None else None
+        if node is None:
+            return None
+        ends = node.rest if last == "#" else node.here
+        return ends.groups.get(share_name) if ends is not None else None
 
     def match(self, topic: str) -> Match[Subscriber]:
         """Who gets a message on this topic. Remembered, so repeated topics cost one look-up."""
@@ -225,8 +247,7 @@ class Subscriptions(Generic[Subscriber]):
             node.here = _Ends()
         return node.here
 
-    @staticmethod
-    def _remove_from(ends: _Ends[Subscriber], subscription: Subscription[Subscriber]) -> bool:
+    def _remove_from(self, ends: _Ends[Subscriber], subscription: Subscription[Subscriber]) -> bool:
         key = id(subscription.subscriber)
         if subscription.share_name is None:
             return ends.subscriptions.pop(key, None) is not None
@@ -235,6 +256,7 @@ class Subscriptions(Generic[Subscriber]):
             return False
         if not group.members:
             del ends.groups[subscription.share_name]
+            self.groups -= 1
         return True
 
     def _forget(self, topic_filter: str) -> None:

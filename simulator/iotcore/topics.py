@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from simulator.iotcore.counters import Cause
+
 TOPIC_BYTES_MAX = 256
 SLASHES_MAX = 7
 SHARE_NAME_CHARACTERS_MAX = 128
@@ -16,7 +18,9 @@ BASIC_INGEST = "$aws/rules/"
 SHARE = "$share/"
 
 
-def topic_fault(topic: str) -> str | None:
+def topic_fault(
+    topic: str, bytes_max: int = TOPIC_BYTES_MAX, slashes_max: int = SLASHES_MAX
+) -> str | None:
     """Why a PUBLISH to this topic name is invalid, or None when it is valid.
 
     The three leading levels of Basic Ingest (`$aws/rules/<rule>/`) count neither as bytes nor as
@@ -31,14 +35,18 @@ def topic_fault(topic: str) -> str | None:
         rule, _, topic = topic[len(BASIC_INGEST) :].partition("/")
         if not rule or not topic:
             return "Basic Ingest needs $aws/rules/<rule>/<topic>"
-    return _size_fault(topic)
+    return _text_fault(topic, bytes_max, slashes_max)
 
 
-def filter_fault(topic_filter: str) -> str | None:
+def filter_fault(
+    topic_filter: str, bytes_max: int = TOPIC_BYTES_MAX, slashes_max: int = SLASHES_MAX
+) -> str | None:
     """Why a topic filter is invalid, or None when it is valid.
 
     Args:
         topic_filter: The filter without a `$share/<name>/` prefix; see `split_shared`.
+        bytes_max: Most bytes.
+        slashes_max: Most slashes.
     """
     if not topic_filter:
         return "the filter is empty"
@@ -48,18 +56,39 @@ def filter_fault(topic_filter: str) -> str | None:
             return "# must stand alone in the last level"
         if "+" in level and level != "+":
             return "+ must stand alone in its level"
-    return _size_fault(topic_filter)
+    return _text_fault(topic_filter, bytes_max, slashes_max)
 
 
-def _size_fault(text: str) -> str | None:
+def broken_size(
+    text: str, bytes_max: int = TOPIC_BYTES_MAX, slashes_max: int = SLASHES_MAX
+) -> Cause | None:
+    """The quota on sizes that a topic or filter breaks, as the client wrote it."""
+    if text.startswith(BASIC_INGEST):
+        text = text[len(BASIC_INGEST) :].partition("/")[2]
+    elif text.startswith(SHARE):
+        text = text[len(SHARE) :].partition("/")[2]
+    return _broken_size(text, bytes_max, slashes_max)
+
+
+def _broken_size(text: str, bytes_max: int, slashes_max: int) -> Cause | None:
+    # Four bytes are the most one character takes, so short text needs no encoding to be sure.
+    if len(text) * 4 > bytes_max and len(text.encode()) > bytes_max:
+        return Cause.QUOTA_TOPIC_BYTES
+    if text.count("/") > slashes_max and not text.startswith("$aws/"):
+        return Cause.QUOTA_TOPIC_SLASHES
+    return None
+
+
+def _text_fault(text: str, bytes_max: int, slashes_max: int) -> str | None:
     if "\x00" in text:
         return "the character U+0000 is not allowed"
-    # Four bytes are the most one character takes, so short text needs no encoding to be sure.
-    if len(text) * 4 > TOPIC_BYTES_MAX and len(text.encode()) > TOPIC_BYTES_MAX:
-        return f"longer than {TOPIC_BYTES_MAX} bytes"
-    if text.count("/") > SLASHES_MAX and not text.startswith("$aws/"):
-        return f"more than {SLASHES_MAX} slashes"
-    return None
+    match _broken_size(text, bytes_max, slashes_max):
+        case None:
+            return None
+        case Cause.QUOTA_TOPIC_BYTES:
+            return f"longer than {bytes_max} bytes"
+        case _:
+            return f"more than {slashes_max} slashes"
 
 
 class SharedFilter(NamedTuple):

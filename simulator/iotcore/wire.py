@@ -131,6 +131,16 @@ class Decoder:
         self._good_blocks.add(block)
 
 
+def check_properties(packet: bytes, start: int) -> None:
+    """Check a property block (MQTT 5.0 section 2.2.2.2) that begins at `start`, behind the header.
+
+    Raises:
+        MalformedPacket: It is not well formed.
+        UnicodeDecodeError: A text in it is not UTF-8.
+    """
+    _Cursor(packet, start).properties()
+
+
 def _body_offset(packet: bytes) -> int:
     position = 1
     while packet[position] & 0x80:

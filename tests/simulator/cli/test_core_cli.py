@@ -90,11 +90,10 @@ def test_a_broken_policy_is_explained(store: Store, tmp_path: Path) -> None:
     assert "statement 1" in done.stderr
 
 
-@pytest.fixture
-def running(store: Store) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server in its own process, and its port."""
+def serve(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a server in its own process; gives it and its port."""
     process = subprocess.Popen(
-        command("--store", store.root, "--port", 0, "--json"),
+        command(*arguments, "--port", 0, "--json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -105,6 +104,31 @@ def running(store: Store) -> Iterator[tuple[subprocess.Popen[str], int]]:
     if process.poll() is None:
         process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def running(store: Store) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server in its own process, and its port."""
+    yield from serve("--store", store.root)
+
+
+@pytest.fixture(params=["enforce", "observe"])
+def throttled(
+    request: pytest.FixtureRequest, store: Store, tmp_path: Path
+) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A server that allows one publish in a hundred seconds, its port, and its quota mode."""
+    path = tmp_path / "few.toml"
+    path.write_text(
+        """
+        format = "morai-edge/quotas/1"
+        [[quota]]
+        id = "publishes-per-connection"
+        limit = 0.01
+        """
+    )
+    options = ("--quotas", path, "--quota-mode", request.param)
+    for process, port in serve("--store", store.root, *options):
+        yield process, port, request.param
 
 
 async def say_hello(store: Store, thing: str, port: int) -> Any:
@@ -140,3 +164,58 @@ async def test_things_connect_also_those_issued_later(
     final = json.loads(out.splitlines()[-1])
     assert final["connects"] == 2
     assert final["registered"] == 2
+
+
+async def publish_too_fast(store: Store, port: int, count: int) -> int:
+    """Publish at QoS 1 without waiting; gives how many PUBACKs came before that of the end."""
+    identity = store.identity("car-1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(identity.ca_path)
+    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost"
+    )
+    writer.write(mqtt5.ConnectPacket("car-1", clean_start=True).write())
+    _, length = await reader.readexactly(2)
+    await reader.readexactly(length)
+    publish = mqtt5.PublishPacket("t", b"x", qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=1)
+    writer.write(publish.write() * count + mqtt5.PingReqPacket().write())
+    acknowledged = 0
+    while await reader.readexactly(2) != b"\xd0\x00":
+        await reader.readexactly(2)
+        acknowledged += 1
+    writer.transport.abort()
+    return acknowledged
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are a Unix matter")
+async def test_quotas_are_in_force_and_reported(
+    store: Store, throttled: tuple[subprocess.Popen[str], int, str]
+) -> None:
+    """What a quota file forbids is refused or only counted, and the last line says so."""
+    process, port, mode = throttled
+    async with asyncio.timeout(30):
+        acknowledged = await publish_too_fast(store, port, 5)
+    assert acknowledged == (1 if mode == "enforce" else 5)
+    process.send_signal(signal.SIGTERM)
+    out, _ = await asyncio.to_thread(process.communicate, timeout=30)
+    final = json.loads(out.splitlines()[-1])
+    assert final["causes"] == {"quota:publishes-per-connection": 4}
+    assert final["quotas"]["mode"] == mode
+    assert final["quotas"]["refused"]["publishes-per-connection"] == {
+        "refused": 4,
+        "clients": [{"client_id": "car-1", "refused": 4, "excess": 0}],
+        "text": "IoT Core would have refused 4 publishes and deliveries: quota publishes in + out "
+        "per connection (0.01 publishes/s)",
+    }
+
+
+def test_a_broken_quota_file_is_explained(store: Store, tmp_path: Path) -> None:
+    """Exit code 2, naming file and key."""
+    path = tmp_path / "quotas.toml"
+    path.write_text('format = "morai-edge/quotas/1"\n[[quota]]\nid = "topic-bytes"\nlimit = "x"\n')
+    done = run("--store", store.root, "--quotas", path)
+    assert done.returncode == 2
+    assert "quotas.toml" in done.stderr
+    assert "quota[0].limit" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
-from simulator.iotcore.joints import Answer, DocumentedTopics, Unlimited, Verdict
+from simulator.iotcore.counters import Cause
+from simulator.iotcore.joints import Answer, Breach, DocumentedTopics, Effect, Unlimited
 from simulator.iotcore.message import Message
+from simulator.iotcore.throttling.meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,47 +17,70 @@ if TYPE_CHECKING:
 PubAck = mqtt5.PubAckPacket
 
 
+OVER_IN = Cause.QUOTA_PUBLISHES_IN
+OVER_OUT = Cause.QUOTA_PUBLISHES_OUT
+
+
 class Strict(Unlimited):
-    """Refuses according to what a client is called or says."""
+    """Refuses according to which session asks, in the order in which they began."""
 
-    def connect(self, client_id: str, _now_s: float, /) -> bool:
+    def __init__(self) -> None:
+        self.meters: list[Meter] = []
+        self.effects: dict[int, Effect] = {}
+
+    def connect(self, client_id: str, _others: int, _now_s: float, /) -> Breach | None:
         """Too eager."""
-        return "eager" not in client_id
+        if "eager" not in client_id:
+            return None
+        return Breach(Cause.QUOTA_CONNECTS, Effect.REFUSE)
 
-    def publish(self, client_id: str, _size_bytes: int, _now_s: float, /) -> Verdict:
-        """Two names stand for two verdicts."""
-        if client_id == "refused":
-            return Verdict.REFUSE
-        return Verdict.DISCARD if client_id == "discarded" else Verdict.ACCEPT
+    def meter(self) -> Meter:
+        """One for each session."""
+        self.meters.append(Meter(1.0, 1.0, 1.0, 1.0, 1.0))
+        return self.meters[-1]
 
-    def subscribe(self, _client_id: str, filters: int, _now_s: float, /) -> bool:
-        """Two at a time."""
-        return filters < 3
+    def publish(self, meter: Meter, _now_s: float, /) -> Breach | None:
+        """What was said about this session."""
+        effect = self.effects.get(self.meters.index(meter))
+        return Breach(OVER_IN, effect) if effect is not None else None
 
-    def deliver(self, client_id: str, _size_bytes: int, _now_s: float, /) -> bool:
-        """All but one."""
-        return client_id != "flooded"
+    def subscribe(self, held: int | None, _now_s: float, /) -> Breach | None:
+        """Two in all."""
+        full = held is not None and held >= 2
+        return Breach(Cause.QUOTA_SUBSCRIPTIONS, Effect.REFUSE) if full else None
+
+    def deliver(self, meter: Meter, _now_s: float, /) -> Breach | None:
+        """All but the second session."""
+        return Breach(OVER_OUT, Effect.DISCARD) if self.meters.index(meter) == 1 else None
 
 
 def test_quotas_are_asked_at_every_place(make_bench: Callable[..., Bench]) -> None:
     """CONNECT 0x97, SUBSCRIBE 0x97, PUBLISH answered 0x97 or not at all, deliveries dropped."""
-    bench = make_bench(quotas=Strict())
+    quotas = Strict()
+    bench = make_bench(quotas=quotas)
     assert bench.connect("eager").codes(mqtt5.ConnAckPacket) == [0x97]
     listener, flooded = bench.join("listener"), bench.join("flooded")
-    codes = listener.subscribe("a", "b", "c").reason_codes
-    assert [int(code) for code in codes] == [0x97] * 3
     listener.subscribe("t")
-    flooded.subscribe("t")
-    for client_id, expected in (("refused", [0x97, 0x97]), ("discarded", []), ("fine", [0, 0])):
+    codes = flooded.subscribe("t", "u", "v").reason_codes
+    assert [int(code) for code in codes] == [1, 0x97, 0x97]
+    quotas.effects = {2: Effect.REFUSE, 3: Effect.DISCARD, 4: Effect.OBSERVE}
+    for client_id, expected in (
+        ("refused", [0x97, 0x97]),
+        ("discarded", []),
+        ("observed", [0, 0]),
+        ("fine", [0, 0]),
+    ):
         client = bench.join(client_id)
         for _ in range(2):
             client.publish("t", client_id.encode(), qos=1)
         assert client.codes(PubAck) == expected
         assert not client.is_closed
-    assert listener.messages() == [("t", b"fine"), ("t", b"fine")]
+    assert listener.messages() == [("t", b"observed")] * 2 + [("t", b"fine")] * 2
     assert flooded.messages() == []
-    assert bench.count("publish_throttled") == 4
-    assert bench.count("dropped_throttled") == 2
+    assert bench.count(OVER_IN) == 6
+    assert bench.count(OVER_OUT) == 4
+    assert bench.count("quota:connects-per-account") == 1
+    assert bench.count("quota:subscriptions-per-account") == 2
 
 
 class Echo(DocumentedTopics):

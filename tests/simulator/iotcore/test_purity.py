@@ -13,7 +13,7 @@ OUTSIDE = {"asyncio", "socket", "ssl", "time", "random", "secrets", "uuid", "log
 
 
 @pytest.mark.parametrize(
-    "path", sorted(p for p in FOLDER.glob("*.py") if p.name not in SHELL), ids=lambda p: p.name
+    "path", sorted(p for p in FOLDER.rglob("*.py") if p.name not in SHELL), ids=lambda p: p.name
 )
 def test_the_core_does_not_reach_outside(path: Path) -> None:
     """No sockets, clock, randomness or logs: bytes and the time in, bytes and closes out."""

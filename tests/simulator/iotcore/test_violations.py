@@ -192,7 +192,7 @@ def test_a_packet_above_the_maximum_is_refused_by_its_announcement(bench: Bench)
     client = bench.join("c")
     client.send(b"\x30\x80\x80\x40")
     assert client.codes(Disconnect) == [0x95]
-    assert bench.count("closed_packet_too_large") == 1
+    assert bench.count("quota:packet-bytes") == 1
 
 
 @pytest.mark.parametrize(
