@@ -18,9 +18,14 @@ def assemble() -> typer.Typer:
         ConfigurationError: The simulator's own dependencies are not installed.
     """
     try:
-        from simulator.cli.core import core  # noqa: PLC0415 - the extra may be missing
+        from simulator.cli.check import check  # noqa: PLC0415 - may be missing
+        from simulator.cli.compare import compare  # noqa: PLC0415 - same
+        from simulator.cli.core import core  # noqa: PLC0415 - same
         from simulator.cli.demo import demo  # noqa: PLC0415 - same
         from simulator.cli.host import host  # noqa: PLC0415 - same
+        from simulator.cli.report import report  # noqa: PLC0415 - same
+        from simulator.cli.run import run  # noqa: PLC0415 - same
+        from simulator.cli.schema import schema  # noqa: PLC0415 - same
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"morai-sim needs {error.name}, which is not installed",
@@ -28,13 +33,16 @@ def assemble() -> typer.Typer:
         ) from error
     app = typer.Typer(
         name="morai-sim",
-        help="Stand-ins for MORAI SIM: Drive and AWS IoT Core, and a demo of the whole system.",
+        help=(
+            "Load tests with simulated cars, stand-ins for MORAI SIM: Drive and AWS IoT Core, "
+            "and a demo of the whole system."
+        ),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        epilog="Start with: morai-sim demo",
+        epilog="Start with: morai-sim demo, or morai-sim run scenarios/smoke-10.yaml",
     )
-    for command in (demo, core, host):
+    for command in (demo, run, check, report, compare, schema, core, host):
         app.command()(command)
     return app
 

@@ -33,12 +33,16 @@ def empty() -> HdrHistogram:
 
 
 def of_seconds(latencies_s: Iterable[float]) -> HdrHistogram:
-    """A histogram of latencies in seconds; negative ones (clocks differ) count as the smallest."""
+    """A histogram of latencies in seconds.
+
+    Negative ones (clocks differ) and NaN count as the smallest, what exceeds ten minutes as that.
+    """
     seconds = np.fromiter(latencies_s, dtype=np.float64)
     histogram = empty()
     if not len(seconds):
         return histogram
-    micros = np.clip(np.nan_to_num(seconds * 1e6), 1, HIGHEST_US).round().astype(np.int64)
+    bounded = np.clip(np.nan_to_num(seconds), 1e-6, HIGHEST_US / 1e6)
+    micros = (bounded * 1e6).round().astype(np.int64)
     bits = np.frexp(micros.astype(np.float64))[1]
     shift = np.maximum(bits - _EXACT_BITS, 0)
     values, counts = np.unique((micros >> shift) << shift, return_counts=True)

@@ -148,7 +148,8 @@ def write_report(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {_words(error)}", "name a file in a folder you can write to"
+            f"cannot write {path}: {_words(error)}",
+            "name a file in a folder you can write to; morai-sim report makes it from a raw result",
         ) from error
 
 

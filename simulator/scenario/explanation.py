@@ -18,10 +18,11 @@ from simulator.scenario.motion import (
     ParkedMotion,
     RecordingMotion,
 )
-from simulator.scenario.rules import filters_each, watched
+from simulator.scenario.rules import watched
 from simulator.scenario.schema import LASTING_FAULTS, AwsTarget, BrokerTarget
 from simulator.scenario.timetable import Timetable
 from simulator.scenario.units import duration_text
+from simulator.scenario.watching import cars_watched, groups_read, uses_wildcard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -382,13 +383,14 @@ def _fault_words(fault: Fault) -> str:
 
 
 def _observers(scenario: Scenario, observers: Observers) -> str:
-    cars = sum(group.count for group in watched(scenario, observers.group))
-    seen = round(cars * observers.share)
+    groups = groups_read(scenario, observers)
+    cars = sum(group.count for group in groups)
+    seen = sum(cars_watched(group, observers) for group in groups)
     whom = f"all {cars:,} cars" if seen == cars else f"{seen:,} of {cars:,} cars"
     whom += f" of {observers.group}" if observers.group else ""
     what = _joined(observers.streams) if observers.streams else "every stream"
     number = f"{observers.count:,} {_plural('application', observers.count)}"
-    if filters_each(observers):
+    if not uses_wildcard(observers):
         how = "the cars are dealt out among them, one filter a car"
     elif observers.count > 1:
         how = "each of them reads all of it"

@@ -20,6 +20,7 @@ from simulator.scenario.schema import (
 )
 from simulator.scenario.timetable import AFTER
 from simulator.scenario.units import duration_text
+from simulator.scenario.watching import connections_needed, most_filters, uses_wildcard
 from simulator.scenario.wording import choices
 
 if TYPE_CHECKING:
@@ -331,39 +332,18 @@ def _observers_hold_filters(scenario: Scenario) -> Iterator[Finding]:
     if isinstance(scenario.target, BrokerTarget):
         return
     for index, observers in enumerate(scenario.applications.observers):
-        if not filters_each(observers):
+        if uses_wildcard(observers):
             continue
-        needed = filters_of(scenario, observers)
-        per_observer = -(-needed // observers.count)
-        if per_observer > SUBSCRIPTIONS_PER_CONNECTION:
-            count = -(-needed // SUBSCRIPTIONS_PER_CONNECTION)
+        most = most_filters(scenario, observers)
+        if most > SUBSCRIPTIONS_PER_CONNECTION:
+            count = connections_needed(scenario, observers, SUBSCRIPTIONS_PER_CONNECTION)
             yield (
                 ("applications", "observers", index),
                 (
-                    f"each would hold {per_observer:,} subscriptions and a connection may hold "
+                    f"each would hold {most:,} subscriptions and a connection may hold "
                     f"{SUBSCRIPTIONS_PER_CONNECTION}; write count: {count}, or filters: wildcard"
                 ),
             )
-
-
-def filters_of(scenario: Scenario, observers: Observers) -> int:
-    """Filters of all observers together when they have filters for each car.
-
-    One with `+` stands for all streams of a car; if only some are read, each has its own.
-    """
-    total = 0
-    for group in watched(scenario, observers.group):
-        read = [name for name in group.streams if name in (observers.streams or group.streams)]
-        cars = max(1, round(observers.share * group.count))
-        total += cars * (1 if len(read) == len(group.streams) else len(read))
-    return total
-
-
-def filters_each(observers: Observers) -> bool:
-    """Whether observers have one filter a car instead of one for the whole group."""
-    if observers.filters == "auto":
-        return observers.count > 1 or observers.share < 1
-    return observers.filters == "each"
 
 
 def _commanders_are_heard(scenario: Scenario) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulator.scenario.checks import Check, CheckText
 from simulator.scenario.motion import CityMotion, Motion
-from simulator.scenario.units import Duration, Moment
+from simulator.scenario.units import Duration, Moment, Portion, Share
 
 MAX_VEHICLES = 200_000
 MAX_PAYLOAD_BYTES = 131_072
@@ -21,7 +21,6 @@ MAX_PAYLOAD_BYTES = 131_072
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
 """1 to 32 lower-case letters, digits and hyphens, as a topic level and a thing name may hold."""
 
-Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Qos: TypeAlias = Literal[0, 1]
 
@@ -141,8 +140,8 @@ class CommandHandling(Part):
     )
     takes: Duration = Field(0.5, description="median time from request to the final answer")
     takes_p95: Duration | None = Field(None, description="95th percentile of it; default 2 x takes")
-    fails: float = Field(0.0, ge=0, le=1, description="share of commands that end in FAILED")
-    silent: float = Field(0.0, ge=0, le=1, description="share of commands that get no answer")
+    fails: Portion = Field(0.0, description="share of commands that end in FAILED")
+    silent: Portion = Field(0.0, description="share of commands that get no answer")
 
     @model_validator(mode="after")
     def _is_ordered(self) -> CommandHandling:

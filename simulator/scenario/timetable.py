@@ -106,6 +106,14 @@ class Timetable:
         stretch = self.stretches[self._index(time_s)]
         return stretch.start_s, stretch.end_s, stretch.name
 
+    def rate_at(self, time_s: float) -> float:
+        """The rate factor at a time; 0 from the end on."""
+        if time_s >= self.end_s:
+            return 0.0
+        stretch = self.stretches[self._index(time_s)]
+        share = max(0.0, time_s - stretch.start_s) / (stretch.end_s - stretch.start_s)
+        return stretch.rate + share * (stretch.rate_to - stretch.rate)
+
     def integral_at(self, time_s: float) -> float:
         """Integral of the rate factor from the start; flat before it and after the end."""
         if time_s >= self.end_s:

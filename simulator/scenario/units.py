@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -16,6 +17,7 @@ _NUMBER: Final = r"(\d{1,9}(?:\.\d{1,9})?)"
 _DURATION: Final = re.compile(rf"{_NUMBER}\s*(ms|s|m|min|h|)", re.ASCII)
 _UNIT_S: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SPEED: Final = re.compile(rf"{_NUMBER}\s*(km/h|kmh|m/s|mps)", re.ASCII)
+_PERCENTAGE: Final = re.compile(rf"{_NUMBER}\s*%", re.ASCII)
 _UNIT_MPS: Final = {"km/h": 1 / 3.6, "kmh": 1 / 3.6, "m/s": 1.0, "mps": 1.0}
 
 
@@ -43,6 +45,20 @@ def parse_speed_mps(value: Any) -> Any:
     if match is None:
         raise ValueError(f"{value!r:.60} is no speed; write 50 km/h or 14 m/s")
     return float(match[1]) * _UNIT_MPS[match[2]]
+
+
+def parse_share(value: Any) -> Any:
+    """A share of 1 from a text with a per cent sign; anything else is left to pydantic.
+
+    Raises:
+        ValueError: The text is no percentage.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _PERCENTAGE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r:.60} is no share; write 0.3 or 30 %")
+    return float(Decimal(match[1]) / 100)
 
 
 def duration_text(seconds: float) -> str:
@@ -89,3 +105,18 @@ Speed = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(km/h|kmh|m/s|mps)\s*$"}),
 ]
 """Metres per second above zero, at most 100."""
+
+_SHARE_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 1},
+            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
+        ]
+    }
+)
+
+Share = Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=1), _SHARE_SCHEMA]
+"""A part of a whole, above 0 and at most 1; `30 %` is 0.3."""
+
+Portion = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1), _SHARE_SCHEMA]
+"""A part of a whole, from 0 to 1."""

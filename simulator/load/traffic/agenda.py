@@ -39,9 +39,11 @@ class Agenda:
 
     def do_due(self, now_s: float) -> None:
         """Do what is due; what a call enters for now or earlier waits for the next time."""
-        last = self._entered
-        while self._entries and self._entries[0][0] <= now_s and self._entries[0][1] <= last:
-            heapq.heappop(self._entries)[2](now_s)
+        due: list[Act] = []
+        while self._entries and self._entries[0][0] <= now_s:
+            due.append(heapq.heappop(self._entries)[2])
+        for act in due:
+            act(now_s)
 
     def next_due_s(self) -> float:
         """When the next call is due; infinity when there is none."""

@@ -55,6 +55,8 @@ class Lane:
         self._order = np.argsort(offsets, kind="stable")
         self._offsets = offsets[self._order]
         self._computed = 0
+        self._is_computed = not len(offsets)
+        self._last_s = math.nextafter(timetable.end_s, 0.0)
         self._cars: list[int] = []
         self._due_s: list[float] = []
         self._given = 0
@@ -82,17 +84,20 @@ class Lane:
 
     def _compute(self) -> bool:
         """Compute the next stretch of the row; whether there is one."""
-        if not len(self._offsets):
+        if self._is_computed:
             return False
         positions = np.arange(self._computed, self._computed + ROW_LENGTH)
         rounds, places = np.divmod(positions, len(self._offsets))
         integrals = (rounds + self._offsets[places]) / self._rate_hz
         # Nothing is due from the end of the last phase on.
         count = int(np.searchsorted(integrals, self._timetable.integral_end, side="left"))
+        self._is_computed = count < ROW_LENGTH
         if not count:
             return False
         self._computed += count
         self._cars = self._order[places[:count]].tolist()
-        self._due_s = self._timetable.times_of(integrals[:count]).tolist()
+        times_s = self._timetable.times_of(integrals[:count])
+        # Rounding must not move the last message to the end, where no phase is.
+        self._due_s = np.minimum(times_s, self._last_s).tolist()
         self._given = 0
         return True

@@ -169,7 +169,7 @@ class StreamEncoder:
         return TopicSpace(self._fleet, self._things[index]).telemetry(self.name)
 
     def remember(self, now_s: float) -> None:
-        """Note where all cars are; call it after each motion step.
+        """Note where all cars are; call it after each motion step, or never.
 
         Only streams with several samples a message keep a history: one publish period in at most
         32 steps, some 2 kB a car. Steps that come faster are thinned out.
@@ -177,6 +177,7 @@ class StreamEncoder:
         Args:
             now_s: Time of the run the arrays are valid for; not before the last one.
         """
+        self._table.hold()
         if self._history is not None:
             self._history.add(now_s, self._cars)
 

@@ -196,6 +196,17 @@ class Table:
         self._steps = np.array([[10.0**digits] for digits in decimals])
         self._scale = self._steps * np.array(factors)[:, None]
         self.turns = [row for row, quantity in enumerate(quantities) if quantity.is_turn]
+        self._held: NDArray[np.float64] | None = None
+        self._is_holding = False
+
+    def hold(self) -> None:
+        """The arrays have just changed, and every change will be told like this.
+
+        The numbers of all cars are then converted once a change instead of once a slice: a motion
+        step is followed by many small slices, and most of their cost is that of calling numpy.
+        """
+        self._is_holding = True
+        self._held = None
 
     def raw(self, cars: CarArrays, at: NDArray[np.intp] | slice, count: int) -> NDArray[np.float64]:
         """The numbers as they are in the arrays; shape (quantities, count)."""
@@ -237,7 +248,14 @@ class Table:
         at = np.array(indices, dtype=np.intp)
         if offset:
             at += offset
-        finished: list[list[float]] = self.rounded(self.raw(cars, at, len(indices))).tolist()
+        if self._is_holding:
+            if self._held is None:
+                everyone = slice(None)
+                self._held = self.rounded(self.raw(cars, everyone, len(cars.latitude_deg)))
+            table = self._held.take(at, axis=1)
+        else:
+            table = self.rounded(self.raw(cars, at, len(indices)))
+        finished: list[list[float]] = table.tolist()
         return finished
 
 

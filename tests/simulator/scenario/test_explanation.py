@@ -66,7 +66,7 @@ def test_the_explanation_says_everything() -> None:
         "busy, 10 s to 30 s, going from 1 to 3 times the usual rates",
         "at 12 s 10 of 20 cars of vans neither read nor write for 4 s",
         "from 10 s to 20 s, every 2 s: a car is hit 5 times in all",
-        "2 applications read state of 15 of 30 cars",
+        "2 applications read state of 10 of 20 cars",
         "1 application sends a command every 2 s",
         "to 20 cars and expects each answer within 3 s",
         "connected_share is at least 99.5 %",

@@ -82,7 +82,7 @@ phases:
         (
             "applications: {observers: [{filters: each}]}",
             (
-                "applications.observers[0]: each would hold 65 subscriptions and a connection may "
+                "applications.observers[0]: each would hold 60 subscriptions and a connection may "
                 "hold 50; write count: 2"
             ),
         ),

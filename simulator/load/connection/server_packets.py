@@ -1,0 +1,61 @@
+"""One packet of a server as a typed value, totally: a packet or `MalformedPacket`, nothing else.
+
+Knows the packets that a server may send to a client that neither publishes nor subscribes at QoS 2,
+never unsubscribes and brings no enhanced authentication; the client takes PUBACK by itself, since
+that is every other packet of a fleet. Knows nothing about connections.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import mqtt5
+
+from simulator.iotcore.wire import Decoder, MalformedPacket, PacketType, check_properties
+
+_PUBLISH: Final = 3
+_CONTINUES: Final = 0x80
+# Packet type to the bytes between its fixed header and its properties.
+_PROPERTIES_AT: Final = {PacketType.CONNACK: 2, PacketType.SUBACK: 2, PacketType.DISCONNECT: 1}
+_DECODER: Final = Decoder()
+
+
+def decoded(packet: bytes) -> mqtt5.Packet:
+    """Decode one complete packet.
+
+    Args:
+        packet: One packet as `simulator.iotcore.framing.Framer` cuts it.
+
+    Raises:
+        MalformedPacket: It is none, or none that a server may send.
+    """
+    kind = packet[0] >> 4
+    if kind == _PUBLISH:
+        return _DECODER.decode(packet)
+    try:
+        if kind != PacketType.PINGRESP:
+            _check(packet, _PROPERTIES_AT.get(kind))  # type: ignore[call-overload] # int or not
+        found, size = mqtt5.read(memoryview(packet))
+    except (ValueError, IndexError, OverflowError) as error:
+        raise MalformedPacket(str(error)) from error
+    except BaseException as error:
+        # The codec's aborts derive from BaseException directly; real interrupts pass.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise MalformedPacket("the codec gave up") from error
+    if size != len(packet):
+        raise MalformedPacket("bytes after the end of the packet")
+    return found
+
+
+def _check(packet: bytes, properties_at: int | None) -> None:
+    """Check what the codec does not survive: text that is not UTF-8."""
+    if properties_at is None:
+        raise MalformedPacket("no packet that a server sends to this client")
+    body = 1
+    while packet[body] >= _CONTINUES:
+        body += 1
+    start = body + 1 + properties_at
+    # A DISCONNECT may end before its properties.
+    if start < len(packet):
+        check_properties(packet, start)

@@ -1,0 +1,1 @@
+"""Where a run goes and as whom: targets, identities, and what this machine allows."""
