@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from certs.errors import EXIT_CHECK_FAILED
 from certs.terminal import console, error_console, printable
+from simulator.cli.outcome import exit_code
 from simulator.report import documents, junit
 from simulator.report.result import Result
 from simulator.report.summary import print_summary
@@ -33,7 +33,8 @@ def report(
 ) -> None:
     """Show what a run found out, from its result file.
 
-    Ends with 0 when every check held and with 1 when one failed.
+    Ends as the run did: with 0 when every check held, 1 when one failed, 3 when the run failed or
+    its result was cut off, 130 when it was interrupted.
 
     Examples:
 
@@ -53,8 +54,9 @@ def report(
         typer.echo(documents.to_text(folded, verdict))
     else:
         print_summary(folded, verdict, console())
-    if not verdict.held:
-        raise typer.Exit(EXIT_CHECK_FAILED)
+    code = exit_code(folded, verdict)
+    if code:
+        raise typer.Exit(code)
 
 
 def _page(result: Result, verdict: Verdict) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from certs.errors import (
-    EXIT_CHECK_FAILED,
     EXIT_ENVIRONMENT,
     EXIT_OK,
     EXIT_USAGE,
@@ -23,6 +22,7 @@ from certs.errors import (
     StorageError,
 )
 from certs.terminal import console, error_console, print_error, printable
+from simulator.cli.outcome import EXIT_INTERRUPTED, exit_code
 from simulator.cli.showing import NOBODY_LISTENS, Show, warn
 from simulator.forecast.outlook import of as forecast
 from simulator.forecast.presentation import outlook_brief
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from simulator.load.records import Record
     from simulator.report.verdict import Verdict
 
-EXIT_INTERRUPTED: Final = 130
 _DEFAULT_OUT: Final = Path("results")
 
 
@@ -186,18 +185,8 @@ def _run_and_judge(
     saved = _conclude(result, folder, raw.failure, junit_file, as_json=as_json)
     if defect is not None:
         raise defect
-    return _exit_code(result, saved=saved and not raw.failure, stopped=stop.is_set())
-
-
-def _exit_code(result: Result, *, saved: bool, stopped: bool) -> int:
-    end = result.end
-    if (stopped and end is None) or (end is not None and end.outcome == "interrupted"):
-        return EXIT_INTERRUPTED
-    if end is None or end.outcome == "failed":
-        return EXIT_ENVIRONMENT
-    if not judge(result).held:
-        return EXIT_CHECK_FAILED
-    return EXIT_OK if saved else EXIT_ENVIRONMENT
+    code = exit_code(result, judge(result), is_stopped=stop.is_set())
+    return code or (EXIT_OK if saved and not raw.failure else EXIT_ENVIRONMENT)
 
 
 # While it runs

@@ -1,7 +1,9 @@
 """Applications that command: the connections of one group of commanders on one worker.
 
 Owns the join between the pure schedule of commands and the connections that carry them: the
-subscriptions that bring the answers, the counts and the latencies.
+subscriptions that bring the answers, the counts and the latencies. What becomes of a command is
+counted for the group of its car; what the connections themselves do, under the name of the
+commanders.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import mqtt5
 
     from simulator.load.target.identities import KeyPair
+    from simulator.load.traffic.commanding import Unanswered
     from simulator.load.workspace import WorkSpace
     from simulator.scenario.roster import Roster
     from simulator.scenario.schema import Commanders, Scenario
@@ -203,7 +206,7 @@ class Dispatch:
                     expiry_s=command.expiry_s,
                 )
                 self.bytes_out += client.publish(pending, now_s)
-                self._work.meter.count("commands_sent", self.name, phase=phase)
+                self._work.meter.count("commands_sent", command.group, phase=phase)
 
     def client_message(self, client: Client, packet: mqtt5.PublishPacket, /) -> None:
         """An answer, perhaps."""
@@ -218,9 +221,9 @@ class Dispatch:
         phase = self._work.timetable.phase_at(answered.due_s)
         meter.sink("command_ms", answered.group, phase).append(answered.latency_s)
         outcome = "commands_answered" if answered.in_time else "commands_late"
-        meter.count(outcome, self.name, phase=phase)
+        meter.count(outcome, answered.group, phase=phase)
         if answered.status is not ExecutionStatus.SUCCEEDED:
-            meter.count("commands_failed", self.name, phase=phase)
+            meter.count("commands_failed", answered.group, phase=phase)
             meter.reason(f"command {answered.status.value} {answered.reason}".rstrip())
 
     def client_acknowledged(self, _client: Client, _pending: Pending, reason: int, /) -> None:
@@ -249,20 +252,20 @@ class Dispatch:
         """Count the commands that were given up because too many were waiting."""
         for post in self._posts:
             for unanswered in post.take_given_up():
-                self._count_unanswered(unanswered.due_s)
+                self._count_unanswered(unanswered)
 
     def end(self) -> None:
         """Count what was never answered, and disconnect."""
         self._is_over = True
         for post in self._posts:
             for unanswered in post.close():
-                self._count_unanswered(unanswered.due_s)
+                self._count_unanswered(unanswered)
         for client in self.clients:
             client.disconnect()
 
-    def _count_unanswered(self, due_s: float) -> None:
-        phase = self._work.timetable.phase_at(due_s)
-        self._work.meter.count("commands_unanswered", self.name, phase=phase)
+    def _count_unanswered(self, unanswered: Unanswered) -> None:
+        phase = self._work.timetable.phase_at(unanswered.due_s)
+        self._work.meter.count("commands_unanswered", unanswered.group, phase=phase)
 
 
 def _filters(cars: Sequence[CommandedCar], fleet: str) -> list[str]:

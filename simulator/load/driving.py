@@ -133,6 +133,9 @@ class CarClient(Protocol):
     def publish(self, pending: Pending, now_s: float, /) -> int:
         """Publish at QoS 1, or let it wait for room in the window; the bytes written."""
 
+    def never_written(self) -> list[Pending]:
+        """The publishes that waited for room and were not written on any connection."""
+
     def subscribe(self, filters: list[tuple[str, int]], now_s: float, /) -> None:
         """Subscribe to filters, each with its QoS."""
 
@@ -195,6 +198,7 @@ class DrivenCars(ABC, Generic[C]):
         )
         self._losses = bytearray(len(things))
         self._orders: dict[int, int] = {}
+        self._replies_due = 0
 
     def identity(self, index: int) -> KeyPair | None:
         """The certificate of a car, if it has one."""
@@ -225,7 +229,8 @@ class DrivenCars(ABC, Generic[C]):
     def client_connected(self, client: C, now_s: float, /) -> None:
         """CONNACK came."""
         meter, name = self.meter, self.name
-        meter.sink("connect_ms", name, meter.phase).append(now_s - client.started_s)
+        phase = self._timetable.phase_at(client.started_s)
+        meter.sink("connect_ms", name, phase).append(now_s - client.started_s)
         meter.count("connects", name)
         self.online += 1
         self.was_connected[client.index] = 1
@@ -265,9 +270,12 @@ class DrivenCars(ABC, Generic[C]):
                     break
                 self._publish(stream, due)
         if self._shadow_lane is not None:
-            due = self._shadow_lane.due(now_s)
-            for index, due_s in zip(*due, strict=True):
-                self._report_shadow(index, due_s, now_s)
+            while True:
+                due = self._shadow_lane.due(now_s)
+                if not due.cars:
+                    break
+                for index, due_s in zip(*due, strict=True):
+                    self._report_shadow(index, due_s, now_s)
 
     def next_due_s(self) -> float:
         """When the next publish is due."""
@@ -369,8 +377,13 @@ class DrivenCars(ABC, Generic[C]):
 
     def _report_shadow(self, index: int, due_s: float, now_s: float) -> None:
         client, shadow = self.clients[index], self.group.shadow
-        if not client.is_connected or client.is_window_full or shadow is None:
-            self.meter.count("not_sent_offline", self.name, self.was_connected[index])
+        phase = self._timetable.phase_at(due_s)
+        if not client.is_connected or shadow is None:
+            missed = self.was_connected[index]
+            self.meter.count("not_sent_offline", self.name, missed, phase=phase)
+            return
+        if client.is_window_full:
+            self.meter.count("not_sent_window", self.name, phase=phase)
             return
         number = self._shadow_numbers[index]
         self._shadow_numbers[index] = number + 1
@@ -382,7 +395,6 @@ class DrivenCars(ABC, Generic[C]):
             number=number,
             boot=self._boot,
         )
-        phase = self._timetable.phase_at(due_s)
         sink = self.meter.sink("publish_ack_ms", self.name, phase)
         self.bytes_out += client.publish(Pending(due_s, sink, topic, payload, None), now_s)
         self.meter.count("published", self.name, phase=phase)
@@ -419,14 +431,20 @@ class DrivenCars(ABC, Generic[C]):
             skew_s=self.skew_s.get(index, 0.0),
         )
         response = topics.response(self._protocol, parsed.execution_id)
+        self._replies_due += len(replies)
         for reply in replies:
             self.work.agenda.at(reply.due_s, partial(self._reply, index, response, reply))
 
     def _reply(self, index: int, topic: str, reply: Reply, now_s: float) -> None:
+        self._replies_due -= 1
         if reply.effect is not None:
             self._obey(index, reply.effect, now_s)
         client = self.clients[index]
-        if client.is_connected and not client.is_window_full:
+        if not client.is_connected:
+            self.meter.count("not_sent_offline", self.name)
+        elif client.is_window_full:
+            self.meter.count("not_sent_window", self.name)
+        else:
             pending = Pending(reply.due_s, UNMEASURED, topic, reply.payload, None)
             self.bytes_out += client.publish(pending, now_s)
             self.meter.count("published", self.name)
@@ -450,9 +468,22 @@ class DrivenCars(ABC, Generic[C]):
         """Look after one part of the cars' connections."""
 
     @property
-    @abstractmethod
     def is_settled(self) -> bool:
-        """Whether no publish waits for an acknowledgement."""
+        """Whether no publish waits for an acknowledgement, and no answer to a command is due."""
+        return not self._replies_due and not any(
+            any(True for _ in self._open_of(client)) for client in self.clients
+        )
+
+    def give_up_waiting(self) -> None:
+        """At the end, count as not sent what was never written for want of room."""
+        for client in self.clients:
+            for pending in client.never_written():
+                phase = self._timetable.phase_at(pending.due_s)
+                self.meter.count("published", self.name, -1, phase=phase)
+                self.meter.count("not_sent_window", self.name, phase=phase)
+                if isinstance(pending.lane, StreamLane):
+                    unwritten = pending.lane.unwritten
+                    unwritten[client.index] = unwritten.get(client.index, 0) + 1
 
     @property
     @abstractmethod
@@ -467,7 +498,12 @@ class DrivenCars(ABC, Generic[C]):
         """Numbers of the publishes of a stream that may still arrive, by number of the car."""
         found: dict[int, list[int]] = {}
         for client in self.clients:
-            numbers = [each.number for each in self._open_of(client) if each.lane is stream]
+            unsent = {id(each) for each in client.never_written()}
+            numbers = [
+                each.number
+                for each in self._open_of(client)
+                if each.lane is stream and id(each) not in unsent
+            ]
             if numbers:
                 found[self.first + client.index] = numbers
         return found

@@ -2,6 +2,7 @@
 
 Owns when each fault hits which car and what it does to the connection. Which cars are hit follows
 from the scenario's seed alone, so the same cars suffer in every run and on any number of workers.
+When faults of one kind overlap on a car, the latest strike says how and the latest end how long.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
     from simulator.load.driving import DrivenCars
     from simulator.load.target.identities import KeyPair
-    from simulator.load.traffic.agenda import Act
     from simulator.scenario.roster import Roster
-    from simulator.scenario.schema import Fault, Scenario
+    from simulator.scenario.schema import Fault, FaultKind, Scenario
 
 MALFORMED_PUBLISH: Final = b"\x36\x05\x00\x01a\x00\x00"
 """A PUBLISH with both QoS bits set, which MQTT 5.0 forbids (section 3.3.1.2)."""
 
 _STREAM: Final = "oversized"
+_HOLD_UPS: Final[frozenset[FaultKind]] = frozenset({"silence", "slow-reader"})
 
 
 class Strike(NamedTuple):
@@ -61,6 +62,8 @@ class Faults:
         self._roster = roster
         self._groups = groups
         self._wrong_pair = wrong_pair
+        # Kind of a lasting fault and number of a car it holds, to the end of that.
+        self._until_s: dict[tuple[FaultKind, int], float] = {}
 
     def enter(self) -> None:
         """Put the strikes on the cars of this worker on the agenda: of each fault the next one."""
@@ -73,14 +76,15 @@ class Faults:
     def _strikes(self, index: int, fault: Fault) -> Iterator[Strike]:
         """The strikes of a fault on this worker in order of their time."""
         victims = self._roster.victims(index)
-        times_s = self._roster.fault_times_s(fault)
-        count = len(victims) if fault.at is not None else len(times_s)
+        times = self._roster.strikes(fault)
+        count = len(victims) if fault.at is not None else times.count
         for nth in range(count):
             number = int(victims[nth % len(victims)])
             for group in self._groups:
                 place = number - group.first
                 if 0 <= place < len(group.things):
-                    yield Strike(float(times_s[nth % len(times_s)]), fault, group, place)
+                    at_s = times.at_s(nth) if fault.at is None else fault.at
+                    yield Strike(at_s, fault, group, place)
 
     def _strike_due(self, strike: Strike | None, strikes: Iterator[Strike], now_s: float) -> None:
         while strike is not None and strike.at_s <= now_s:
@@ -90,16 +94,24 @@ class Faults:
             strike.group.work.agenda.at(strike.at_s, partial(self._strike_due, strike, strikes))
 
     def _strike(self, fault: Fault, group: DrivenCars[Any], index: int, now_s: float) -> None:
-        later = partial(group.work.agenda.at, now_s + fault.duration)
         if fault.kind == "clock-skew":
             group.skew_s[index] = fault.skew_s
-            later(lambda _: group.skew_s.pop(index, None))
+            self._last(fault, group, index, now_s)
         elif fault.kind == "wrong-certificate" and isinstance(group, CarGroup):
             group.borrowed[index] = self._wrong_pair(group.things[index])
-            later(lambda _: group.borrowed.pop(index, None))
+            self._last(fault, group, index, now_s)
             # A car that is not there yet, or stays away, meets the fault when it comes.
             if group.clients[index].link is not None:
                 group.cut(index, now_s)
+        elif fault.kind in _HOLD_UPS and isinstance(group, CarGroup):
+            # Whom it has already is hit again although the connection may be gone by now.
+            key = (fault.kind, group.first + index)
+            if group.clients[index].is_connected or key in self._until_s:
+                until_s = self._last(fault, group, index, now_s)
+                if fault.kind == "silence":
+                    group.silence(index, until_s)
+                else:
+                    group.stop_reading(index)
         elif not group.clients[index].is_connected:
             # The other faults are faults of a connection.
             return
@@ -107,14 +119,40 @@ class Faults:
             group.disconnect(index, now_s)
         elif fault.kind == "duplicate-client-id":
             intruder = Intruder(group, index)
-            later(lambda _: intruder.leave())
+            group.work.agenda.at(now_s + fault.duration, lambda _: intruder.leave())
         elif isinstance(group, CarGroup):
-            _strike_socket(fault, group, index, now_s, later)
+            _strike_socket(fault, group, index, now_s)
+
+    def _last(self, fault: Fault, group: DrivenCars[Any], index: int, now_s: float) -> float:
+        """Let a fault last on a car: until its end, or that of a longer one of its kind."""
+        key = (fault.kind, group.first + index)
+        known_s = self._until_s.get(key)
+        until_s = self._until_s[key] = max(now_s + fault.duration, known_s or 0.0)
+        # One entry a car and kind stands on the agenda, however often it is hit.
+        if known_s is None:
+            group.work.agenda.at(until_s, partial(self._end, fault.kind, group, index))
+        return until_s
+
+    def _end(self, kind: FaultKind, group: DrivenCars[Any], index: int, now_s: float) -> None:
+        key = (kind, group.first + index)
+        until_s = self._until_s[key]
+        if until_s > now_s:
+            group.work.agenda.at(until_s, partial(self._end, kind, group, index))
+            return
+        del self._until_s[key]
+        if kind == "clock-skew":
+            group.skew_s.pop(index, None)
+        elif not isinstance(group, CarGroup):
+            return
+        elif kind == "wrong-certificate":
+            group.borrowed.pop(index, None)
+        elif kind == "silence":
+            group.end_silence(index)
+        else:
+            group.read_again(index)
 
 
-def _strike_socket(
-    fault: Fault, group: CarGroup, index: int, now_s: float, later: Callable[[Act], None]
-) -> None:
+def _strike_socket(fault: Fault, group: CarGroup, index: int, now_s: float) -> None:
     """The faults made on the socket itself, which only the engine's own clients let go."""
     client = group.clients[index]
     if fault.kind in {"drop", "storm"}:
@@ -124,21 +162,6 @@ def _strike_socket(
     elif fault.kind == "oversized-publish":
         topic = TopicSpace(group.fleet, client.client_id).telemetry(_STREAM)
         client.write_raw(mqtt5.PublishPacket(topic, bytes(MAX_PAYLOAD_BYTES + 1)).write())
-    else:
-        _hold_up(fault, client, later)
-
-
-def _hold_up(fault: Fault, client: Client, later: Callable[[Act], None]) -> None:
-    """Silence a connection, or let it stop reading, for a while."""
-    link = client.link
-    if link is None:
-        return
-    if fault.kind == "silence":
-        link.mute()
-        later(lambda _: link.unmute())
-    else:
-        link.pause_reading()
-        later(lambda _: link.resume_reading())
 
 
 class Intruder:

@@ -122,7 +122,7 @@ class Observation:
         self._watches = watches
         self._work = work
         self._seed = seed
-        self._received = 0
+        self._received: dict[str, int] = {}
         self._is_over = False
         self._losses = [0] * len(names)
         self._unanswered = [0] * len(names)
@@ -207,7 +207,6 @@ class Observation:
         """Enter a message into the books and measure its way."""
         work = self._work
         arrived_s = work.clock()
-        self._received += 1
         books = self.books[client.index]
         latency_s = books.take(
             packet.topic, packet.payload, work.zero_unix_us + int(arrived_s * 1e6)
@@ -232,9 +231,15 @@ class Observation:
         return self._stretch[2]
 
     def flush(self) -> None:
-        """Hand what was counted to the meter."""
-        self._work.meter.count("received", self.name, self._received)
-        self._received = 0
+        """Hand what arrived since the last time to the meter, by group of the cars."""
+        arrived: dict[str, int] = {}
+        for books in self.books:
+            for lane in books.lanes.values():
+                group = lane.key[0]
+                arrived[group] = arrived.get(group, 0) + lane.arrived
+        for group, total in arrived.items():
+            self._work.meter.count("received", group, total - self._received.get(group, 0))
+        self._received = arrived
 
     def client_acknowledged(self, _client: Client, _pending: Pending, _reason: int, /) -> None:
         """Observers publish nothing."""

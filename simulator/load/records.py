@@ -93,7 +93,13 @@ class Header(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
 class Count(msgspec.Struct, frozen=True, array_like=True):
     """An increment of a counter named in `simulator.scenario.checks.METRICS`.
 
-    The group of an application is its name.
+    Attributes:
+        name: The counter.
+        group: The cars it belongs to, also for `received` and what became of commands. Only what
+            the connections of an application do themselves (bytes, commands that could not be
+            sent, refusals by the broker) is counted under the application's name.
+        phase: The phase it belongs to.
+        value: How many.
     """
 
     name: str

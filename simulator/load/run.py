@@ -272,6 +272,7 @@ class _Course:
         start = Start(self._zero_s, time.time() + LEAD_S, f"run{secrets.token_hex(4)}")
         self._listener.record(self._header(start.unix_s))
         for worker in self._workers:
+            worker.on_settled = self._release_settled
             worker.start(start)
         duties = [
             asyncio.create_task(duty)
@@ -294,6 +295,13 @@ class _Course:
             if isinstance(outcome, Exception):
                 raise outcome
 
+    def _release_settled(self) -> None:
+        """Let the workers go once none of those that are there waits for anything."""
+        there = [worker for worker in self._workers if not worker.closing.done()]
+        if all(worker.is_settled for worker in there):
+            for worker in there:
+                worker.leave()
+
     async def _closings(self) -> list[Closing]:
         """The last words of the workers that have one."""
         closings: list[Closing] = []
@@ -311,6 +319,7 @@ class _Course:
                         closings.append(word)
                     else:
                         self._lose(hearing[task], word)
+                        self._release_settled()
             for task in pending:
                 number = hearing[task].worker
                 self._lose(hearing[task], f"worker {number} hangs: it gives no last word")
@@ -412,14 +421,12 @@ class _Course:
         )
 
     def _planned(self, fault: Fault, index: int) -> PlannedFault:
-        times_s = self._roster.fault_times_s(fault)
+        strikes = self._roster.strikes(fault)
         victims = len(self._roster.victims(index))
-        if not len(times_s):
-            return PlannedFault(fault.kind, fault.begin, fault.begin, 0, fault.group)
-        lasts_s = fault.duration if fault.kind in LASTING_FAULTS else 0.0
-        cars = victims if fault.at is not None else min(victims, len(times_s))
+        lasts_s = fault.duration if fault.kind in LASTING_FAULTS and strikes.count else 0.0
+        cars = victims if fault.at is not None else min(victims, strikes.count)
         return PlannedFault(
-            fault.kind, float(times_s[0]), float(times_s[-1]) + lasts_s, cars, fault.group
+            fault.kind, strikes.first_s, strikes.last_s + lasts_s, cars, fault.group
         )
 
     def _conclude(self, closings: Sequence[Closing]) -> None:

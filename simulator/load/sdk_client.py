@@ -290,6 +290,10 @@ class SdkClient:
 
     # Publishing
 
+    def never_written(self) -> list[Pending]:
+        """The publishes that waited for room and were never given to the SDK."""
+        return list(self.waiting)
+
     @property
     def is_window_full(self) -> bool:
         """Whether a further QoS 1 publish would have to be given up."""

@@ -152,11 +152,6 @@ class SdkGroup(DrivenCars[SdkClient]):
             self.meter.reason(DROPPED, dropped)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether no publish waits for an acknowledgement that can still come."""
-        return not any(client.in_flight for client in self.clients)
-
-    @property
     def unacknowledged(self) -> int:
         """QoS 1 publishes that were handed to the SDK and have no PUBACK."""
         given_up = sum(map(len, self._given_up.values()))

@@ -31,11 +31,15 @@ class CarGroup(DrivenCars[Client]):
 
     Attributes:
         borrowed: Car to a certificate that it uses instead of its own.
+        dark_until_s: Car to the end of its silence. It does not connect before.
+        slow_readers: Cars that read nothing once they are connected.
     """
 
     def __init__(self, plan: CarsPlan, work: WorkSpace) -> None:
         super().__init__(plan, work)
         self.borrowed: dict[int, KeyPair] = {}
+        self.dark_until_s: dict[int, float] = {}
+        self.slow_readers: set[int] = set()
         group = plan.group
         settings = Settings(
             keep_alive_s=group.keep_alive,
@@ -50,14 +54,22 @@ class CarGroup(DrivenCars[Client]):
     # Connecting
 
     def connect(self, index: int, _now_s: float = 0.0) -> None:
-        """Let a car connect now, unless it is connected or the run is over."""
+        """Let a car connect now, unless it is connected or the run is over.
+
+        A car that is silenced connects when its silence ends.
+        """
         client = self.clients[index]
-        if not self.is_over and client.link is None:
-            client.connect(self.work.endpoint, self.borrowed.get(index))
+        if self.is_over or client.link is not None:
+            return
+        dark_until_s = self.dark_until_s.get(index, 0.0)
+        if dark_until_s > self.work.clock():
+            self.work.agenda.at(dark_until_s, partial(self.connect, index))
+            return
+        client.connect(self.work.endpoint, self.borrowed.get(index))
 
     def disconnect(self, index: int, now_s: float) -> None:
         """Let a car end its connection in order, and come back as the scenario says."""
-        self.cut(index, now_s, in_order=True)
+        self.cut(index, now_s, in_order=index not in self.dark_until_s)
 
     def cut(
         self, index: int, now_s: float, *, in_order: bool = False, at_once: bool = False
@@ -92,12 +104,45 @@ class CarGroup(DrivenCars[Client]):
 
     def client_linked(self, client: Client, now_s: float, /) -> None:
         """TLS stands."""
-        self.meter.sink("tls_ms", self.name, self.meter.phase).append(now_s - client.started_s)
+        phase = self._timetable.phase_at(client.started_s)
+        self.meter.sink("tls_ms", self.name, phase).append(now_s - client.started_s)
 
     def client_connected(self, client: Client, now_s: float, /) -> None:
         """CONNACK came."""
         super().client_connected(client, now_s)
         self._subscribe(client, now_s)
+        if client.index in self.slow_readers and client.link is not None:
+            client.link.pause_reading()
+
+    # Holding up connections
+
+    def silence(self, index: int, until_s: float) -> None:
+        """Let nothing through to or from a car, whatever becomes of its connection."""
+        self.dark_until_s[index] = until_s
+        link = self.clients[index].link
+        if link is not None:
+            link.mute()
+
+    def end_silence(self, index: int) -> None:
+        """Let everything through again."""
+        self.dark_until_s.pop(index, None)
+        link = self.clients[index].link
+        if link is not None:
+            link.unmute()
+
+    def stop_reading(self, index: int) -> None:
+        """Let a car read nothing, on this connection and the next ones."""
+        self.slow_readers.add(index)
+        link = self.clients[index].link
+        if link is not None:
+            link.pause_reading()
+
+    def read_again(self, index: int) -> None:
+        """Let a car read again."""
+        self.slow_readers.discard(index)
+        link = self.clients[index].link
+        if link is not None:
+            link.resume_reading()
 
     # Publishing
 
@@ -137,14 +182,12 @@ class CarGroup(DrivenCars[Client]):
                 client.look_after(now_s)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether no publish waits for an acknowledgement."""
-        return not any(client.in_flight for client in self.clients)
-
-    @property
     def unacknowledged(self) -> int:
         """QoS 1 publishes that were written and have no PUBACK."""
-        return sum(len(client.in_flight) for client in self.clients)
+        return sum(
+            len(client.in_flight) + len(client.waiting or ()) - len(client.never_written())
+            for client in self.clients
+        )
 
     def _open_of(self, client: Client) -> Iterable[Pending]:
         return (*client.in_flight.values(), *(client.waiting or ()))

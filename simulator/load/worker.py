@@ -89,6 +89,8 @@ class Worker:
         self._observations: list[Observation] = []
         self._dispatches: list[Dispatch] = []
         self._is_stopping = False
+        self._has_begun = False
+        self._may_leave = False
         self._cpu_s = time.process_time()
 
     @property
@@ -213,14 +215,25 @@ class Worker:
 
     # The run
 
-    async def run(self, start: Start) -> AsyncIterator[Snapshot]:
+    async def run(
+        self, start: Start, on_settled: Callable[[bool], None]
+    ) -> AsyncIterator[Snapshot]:
         """Drive the cars through the timetable; one snapshot a second, and one at the end.
+
+        After the last phase it stays until `leave` is called or the drain of the scenario is over:
+        what its cars sent may still be on its way to an observer of another worker.
 
         Args:
             start: When the run begins.
+            on_settled: Told after the last phase whenever it begins or ceases to wait for nothing.
         """
         work = self._work
-        work.clock.start(start.zero_s)
+        self._has_begun = True
+        moved_s = work.clock.start(start.zero_s)
+        work.agenda.shift(moved_s)
+        for application in self._applications:
+            for client in application.clients:
+                client.shift(moved_s)
         work.zero_unix_us = round(start.unix_s * 1e6)
         self._make_groups(start)
         end_s = work.timetable.end_s
@@ -258,21 +271,27 @@ class Worker:
                 group.publish_due(end_s)
         yield self._snapshot(min(work.clock(), end_s))
         self._enter_phase(end_s)
-        async for snapshot in self._drain():
+        async for snapshot in self._drain(on_settled):
             yield snapshot
+        for group in self._groups:
+            group.give_up_waiting()
         await self._end()
         yield self._snapshot(work.clock())
 
     @property
     def is_running(self) -> bool:
         """Whether the run has begun, so that it can be ended in order."""
-        return bool(self._groups)
+        return self._has_begun
 
     def stop(self) -> None:
         """End the run early, in order."""
         self._is_stopping = True
 
-    async def _drain(self) -> AsyncIterator[Snapshot]:
+    def leave(self) -> None:
+        """No worker waits for anything any more: the run may end before its drain is over."""
+        self._may_leave = True
+
+    async def _drain(self, on_settled: Callable[[bool], None]) -> AsyncIterator[Snapshot]:
         """Wait for late acknowledgements, messages and answers."""
         work = self._work
         longest_s = self._scenario.drain
@@ -281,13 +300,16 @@ class Worker:
         begun_s = quiet_since_s = work.clock()
         next_snapshot_s = begun_s + SNAPSHOT_S
         heard = self._heard()
-        while (now_s := work.clock()) - begun_s < longest_s:
+        was_settled = False
+        while (now_s := work.clock()) - begun_s < longest_s and not self._may_leave:
             work.agenda.do_due(now_s)
             self._look_after(now_s, None)
             if self._heard() != heard:
                 heard, quiet_since_s = self._heard(), now_s
-            if self._is_settled() and now_s - quiet_since_s > min(_QUIET_S, longest_s):
-                break
+            is_settled = self._is_settled() and now_s - quiet_since_s > min(_QUIET_S, longest_s)
+            if is_settled != was_settled:
+                on_settled(is_settled)
+                was_settled = is_settled
             if now_s >= next_snapshot_s:
                 yield self._snapshot(now_s)
                 next_snapshot_s += SNAPSHOT_S
@@ -357,7 +379,9 @@ class Worker:
         answerer = (
             None
             if group.commands is None
-            else Answerer(group.commands, seed=scenario.seed, unix_s_at_zero=start.unix_s)
+            else Answerer(
+                group.commands, seed=scenario.seed, unix_s_at_zero=start.unix_s, run=start.run
+            )
         )
         plan = CarsPlan(
             group=group,

@@ -61,6 +61,12 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     snapshot: Snapshot
 
 
+class Settled(msgspec.Struct, frozen=True, tag=True):
+    """After the last phase: whether the worker waits for nothing now."""
+
+    is_settled: bool
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The worker cannot go on; the process ends.
 
@@ -75,7 +81,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     remedy: str
 
 
-FromWorker: TypeAlias = Progress | Minted | Ready | Report | Closing | Failed
+FromWorker: TypeAlias = Progress | Minted | Ready | Report | Settled | Closing | Failed
 
 
 class Proceed(msgspec.Struct, frozen=True, tag=True):
@@ -86,7 +92,11 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End the run now, in order."""
 
 
-ToWorker: TypeAlias = Proceed | Start | Stop
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """No worker waits for anything: end the drain."""
+
+
+ToWorker: TypeAlias = Proceed | Start | Stop | Leave
 
 _EXIT_S: Final = 5.0
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -113,7 +123,10 @@ async def _serve(pipe: Connection, assignment: Assignment) -> None:
 
     def take(wire: bytes) -> None:
         message = _TO_WORKER.decode(wire)
-        if not isinstance(message, Stop):
+        if isinstance(message, Leave):
+            if worker is not None:
+                worker.leave()
+        elif not isinstance(message, Stop):
             inbox.put_nowait(message)
         elif worker is not None and worker.is_running:
             worker.stop()
@@ -137,17 +150,21 @@ async def _serve(pipe: Connection, assignment: Assignment) -> None:
             send(Ready())
             start = await inbox.get()
             if isinstance(start, Start):
-                async for snapshot in worker.run(start):
+                async for snapshot in worker.run(start, lambda now: send(Settled(now))):
                     send(Report(snapshot))
                 send(worker.closing())
-        except EdgeError as error:
-            send(Failed(type(error).__name__, error.what, error.remedy))
-        except OSError as error:
-            send(Failed(LinkError.__name__, str(error), "look at the limits of this machine"))
         except Exception as error:
-            send(Failed("bug", f"{type(error).__name__}: {error}", ""))
-            if os.environ.get(TRACEBACK_VARIABLE):
+            send(_failed(error))
+            if not isinstance(error, EdgeError) and os.environ.get(TRACEBACK_VARIABLE):
                 raise
+
+
+def _failed(error: Exception) -> Failed:
+    if isinstance(error, EdgeError):
+        return Failed(type(error).__name__, error.what, error.remedy)
+    if isinstance(error, OSError):
+        return Failed(LinkError.__name__, str(error), "look at the limits of this machine")
+    return Failed("bug", f"{type(error).__name__}: {error}", "")
 
 
 # The parent
@@ -167,6 +184,8 @@ class WorkerProcess:
         minted: Done with the identities that must be registered.
         ready: Done when its applications are subscribed.
         closing: Done with its last word.
+        is_settled: Whether it waits for nothing, after the last phase.
+        on_settled: Called whenever that changes.
 
     The futures end with an error when the worker fails or its process ends before.
     """
@@ -183,6 +202,8 @@ class WorkerProcess:
         self.minted: asyncio.Future[list[tuple[str, str]]] = loop.create_future()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.closing: asyncio.Future[Closing] = loop.create_future()
+        self.is_settled = False
+        self.on_settled: Callable[[], None] | None = None
         self._on_progress = on_progress
         self._on_snapshot = on_snapshot
         self._ended = asyncio.Event()
@@ -211,6 +232,10 @@ class WorkerProcess:
         """Let it end the run in order."""
         self._send(Stop())
 
+    def leave(self) -> None:
+        """Let it end its drain: nobody waits for anything."""
+        self._send(Leave())
+
     async def finish(self) -> None:
         """Wait for the process to end after its last word; kill it if it never had one."""
         has_closed = self.closing.done() and self.closing.exception() is None
@@ -231,6 +256,10 @@ class WorkerProcess:
                 self._on_snapshot(message.snapshot)
             case Progress():
                 self._on_progress(message.number)
+            case Settled():
+                self.is_settled = message.is_settled
+                if self.on_settled is not None:
+                    self.on_settled()
             case Minted():
                 _resolve(self.minted, message.entries)
             case Ready():

@@ -28,9 +28,11 @@ class RunClock:
     def __init__(self, zero_s: float = 0.0) -> None:
         self._zero_s = zero_s
 
-    def start(self, zero_s: float) -> None:
-        """Set when the run starts, on `time.monotonic`."""
+    def start(self, zero_s: float) -> float:
+        """Set when the run starts, on `time.monotonic`; by how much times read before must move."""
+        by_s = self._zero_s - zero_s
         self._zero_s = zero_s
+        return by_s
 
     def __call__(self) -> float:
         """The time now."""

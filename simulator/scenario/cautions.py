@@ -83,6 +83,26 @@ def _cars_come_back(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
+def _skewed_clocks_show(scenario: Scenario) -> Iterator[Finding]:
+    for index, fault in enumerate(scenario.faults):
+        if fault.kind != "clock-skew":
+            continue
+        without = [
+            f"{name} of {group.name}"
+            for group in watched(scenario, fault.group)
+            for name, stream in group.streams.items()
+            if stream.encoding == "bytes"
+        ]
+        if without:
+            yield (
+                ("faults", index),
+                (
+                    f"it does nothing to {', '.join(without)}: payloads of encoding: bytes carry "
+                    "no time of the car's clock"
+                ),
+            )
+
+
 def _something_is_judged(scenario: Scenario) -> Iterator[Finding]:
     if not scenario.checks:
         yield ("checks",), "there are none, so every run passes"
@@ -107,6 +127,7 @@ _WARNINGS: Final[tuple[Rule, ...]] = (
     _arrival_is_used,
     _faults_end,
     _cars_come_back,
+    _skewed_clocks_show,
     _something_is_judged,
     _sdk_groups_are_small,
 )

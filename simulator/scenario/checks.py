@@ -72,13 +72,17 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("publish_refused", "count", "PUBACKs with a reason code of failure."),
         Metric("resent", "count", "QoS 1 publishes written again after a reconnect."),
         Metric("unacknowledged", "count", "QoS 1 publishes without PUBACK at the end.", _GROUP),
-        Metric("not_sent", "count", "Due publishes that were never written, whatever the cause."),
+        Metric(
+            "not_sent",
+            "count",
+            "Due after a car's first connection, and never written.",
+        ),
         Metric("not_sent_offline", "count", "Due while the car was offline."),
         Metric(
             "not_sent_window", "count", "Due while the in-flight window and its queue were full."
         ),
         Metric("not_sent_backpressure", "count", "Due while the socket took no more bytes."),
-        Metric("received", "count", "Publishes that arrived at observers, repeated ones included."),
+        Metric("received", "count", "Watched publishes that arrived at observers, repeated too."),
         Metric(
             "lost", "count", "Written for a watched car and never seen by its observer.", _GROUP
         ),

@@ -361,11 +361,11 @@ def bytes_text(number: float) -> str:
 def _fault(scenario: Scenario, roster: Roster, index: int) -> str:
     fault = scenario.faults[index]
     if fault.per_s is not None:
-        times = roster.fault_times_s(fault)
+        count = roster.strikes(fault).count
         until = "the end" if fault.end is None else duration_text(fault.end)
         whom = f"a car of {fault.group}" if fault.group else "a car"
         pace = f"{fault.per_s:g} a second" if fault.per_s >= 1 else f"every {1 / fault.per_s:.3g} s"
-        when = f"from {_time(fault.begin)} to {until}, {pace}: {whom} is hit {len(times):,}"
+        when = f"from {_time(fault.begin)} to {until}, {pace}: {whom} is hit {count:,}"
         return f"{when} times in all; those hit {_fault_words(fault)}"
     victims = len(roster.victims(index))
     start, stop = roster.range_of(fault.group)

@@ -34,6 +34,21 @@ class GroupRange:
     stop: int
 
 
+@dataclass(frozen=True, slots=True)
+class Strikes:
+    """When a fault strikes: `count` times at equal distances, from `first_s` to `last_s`."""
+
+    first_s: float
+    last_s: float
+    count: int
+
+    def at_s(self, nth: int) -> float:
+        """When it strikes for the time number `nth`, from 0."""
+        if self.count <= 1:
+            return self.first_s
+        return self.first_s + nth * ((self.last_s - self.first_s) / (self.count - 1))
+
+
 class Roster:
     """The cars of a scenario.
 
@@ -132,13 +147,18 @@ class Roster:
             return shuffled
         return shuffled[: max(1, round(fault.share * (stop - start)))]
 
-    def fault_times_s(self, fault: Fault) -> NDArray[np.float64]:
-        """When a fault strikes: once for all its victims, or one after the other."""
+    def strikes(self, fault: Fault) -> Strikes:
+        """When a fault strikes: once for all its victims, or one after the other.
+
+        Never at or after the end of the run, unless its `at` is.
+        """
         if fault.at is not None:
-            return np.array([fault.at])
-        end_s = self._scenario.duration_s if fault.end is None else fault.end
+            return Strikes(fault.at, fault.at, 1)
+        length_s = self._scenario.duration_s
+        end_s = length_s if fault.end is None else min(fault.end, length_s)
         spacing_s = 1.0 / (fault.per_s or 1.0)
-        return np.arange(fault.begin, min(end_s, self._scenario.duration_s), spacing_s)
+        count = max(0, math.ceil((end_s - fault.begin) / spacing_s))
+        return Strikes(fault.begin, fault.begin + max(0, count - 1) * spacing_s, count)
 
 
 def _arrival_s(arrival: Arrival, ranks: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from simulator.scenario.measuring import (
+    NEEDS_COMMANDERS,
+    NEEDS_OBSERVERS,
+    NEEDS_QOS_1,
+    commanded_groups,
+    has_qos_1,
+    measured_for,
+)
 from simulator.scenario.problem import Location
+from simulator.scenario.roster import Roster
 from simulator.scenario.schema import (
     LASTING_FAULTS,
     MAX_VEHICLES,
@@ -52,30 +61,8 @@ SOCKET_FAULTS: Final[frozenset[FaultKind]] = frozenset(
 SUBSCRIPTIONS_PER_CONNECTION: Final = 50
 """AWS IoT Core endpoints and quotas: message broker, subscriptions per connection."""
 
-NEEDS_OBSERVERS: Final = frozenset(
-    {
-        "end_to_end_ms",
-        "received",
-        "lost",
-        "lost_share",
-        "repeated",
-        "out_of_order",
-        "undecodable",
-    }
-)
-NEEDS_COMMANDERS: Final = frozenset(
-    {
-        "command_ms",
-        "commands_sent",
-        "commands_answered",
-        "commands_late",
-        "commands_unanswered",
-        "commands_failed",
-    }
-)
-NEEDS_QOS_1: Final = frozenset(
-    {"publish_ack_ms", "acknowledged", "publish_refused", "resent", "unacknowledged"}
-)
+MAX_STRIKES: Final = 1_000_000
+"""How often one fault may strike in a run; each strike is an act of the generator."""
 
 
 def problems(
@@ -268,6 +255,20 @@ def _fault_keys_mean_something(scenario: Scenario) -> Iterator[Finding]:
                 yield (*where, key), f"{key} goes with per_s; at says already when"
 
 
+def _faults_strike_rarely_enough(scenario: Scenario) -> Iterator[Finding]:
+    roster = Roster(scenario)
+    for index, fault in enumerate(scenario.faults):
+        count = roster.strikes(fault).count
+        if count > MAX_STRIKES:
+            yield (
+                ("faults", index, "per_s"),
+                (
+                    f"it would strike {count:,} times, at most {MAX_STRIKES:,} are possible; "
+                    "write a smaller per_s, or begin and end"
+                ),
+            )
+
+
 def _faults_fit_target(scenario: Scenario) -> Iterator[Finding]:
     target = scenario.target
     plain = isinstance(target, BrokerTarget) and not target.tls
@@ -305,11 +306,7 @@ def _faults_fit_cars(scenario: Scenario) -> Iterator[Finding]:
 
 
 def _reads(group: VehicleGroup) -> bool:
-    return group.commands is not None or _has_qos_1(group)
-
-
-def _has_qos_1(group: VehicleGroup) -> bool:
-    return any(stream.qos == 1 for stream in group.streams.values())
+    return group.commands is not None or has_qos_1(group)
 
 
 # Applications
@@ -357,6 +354,19 @@ def _commanders_are_heard(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
+def _commanders_have_cars(scenario: Scenario) -> Iterator[Finding]:
+    for index, commanders in enumerate(scenario.applications.commanders):
+        cars = sum(group.count for group in commanded_groups(scenario, commanders))
+        if 0 < cars < commanders.count:
+            yield (
+                ("applications", "commanders", index, "count"),
+                (
+                    f"{commanders.count:,} connections share {cars:,} cars that take commands, and "
+                    f"each needs one; the most is {cars:,}"
+                ),
+            )
+
+
 # Checks
 
 
@@ -364,17 +374,34 @@ def _checks_have_values(scenario: Scenario) -> Iterator[Finding]:
     applications = scenario.applications
     for index, check in enumerate(scenario.parsed_checks):
         name, lacking = check.metric.name, ""
-        groups = watched(scenario, check.group) or scenario.vehicles
         if name in NEEDS_OBSERVERS and not applications.observers:
             lacking = "observers under applications"
         elif name in NEEDS_COMMANDERS and not applications.commanders:
             lacking = "commanders under applications"
-        elif name in NEEDS_QOS_1 and not any(_has_qos_1(group) for group in groups):
-            lacking = f"a stream of qos 1{f' in {check.group}' if check.group else ''}"
+        elif name in NEEDS_QOS_1 and not any(has_qos_1(group) for group in scenario.vehicles):
+            lacking = "a stream of qos 1"
         elif name == "target_refusals" and not isinstance(scenario.target, StandInTarget):
             lacking = "the stand-in as target; others do not tell what they refuse"
         if lacking:
             yield ("checks", index), f"{check.text}: nothing to measure; it needs {lacking}"
+
+
+def _checks_have_values_of_their_group(scenario: Scenario) -> Iterator[Finding]:
+    names = {group.name for group in scenario.vehicles}
+    names.update(part.name for _, parts in _applications(scenario) for part in parts)
+    for index, check in enumerate(scenario.parsed_checks):
+        if check.group not in names:
+            continue
+        measured = measured_for(scenario, check.metric.name)
+        # Without any group there is no value at all, which another rule says.
+        if measured and check.group not in measured:
+            yield (
+                ("checks", index),
+                (
+                    f"{check.text}: {check.metric.name} is never measured for {check.group}; "
+                    f"it is of {', '.join(measured)}"
+                ),
+            )
 
 
 Rule: TypeAlias = "Callable[[Scenario], Iterable[Finding]]"
@@ -393,11 +420,14 @@ _RULES: Final[tuple[tuple[frozenset[str], Rule], ...]] = (
     (frozenset({"vehicles", "arrival", "phases"}), _arrivals_begin),
     (frozenset({"faults", "phases"}), _faults_in_time),
     (frozenset({"faults"}), _fault_keys_mean_something),
+    (frozenset({"faults", "vehicles", "phases"}), _faults_strike_rarely_enough),
     (frozenset({"faults", "target", "identities"}), _faults_fit_target),
     (frozenset({"faults", "vehicles"}), _faults_fit_cars),
     (frozenset({"applications", "vehicles"}), _observers_have_streams),
     (frozenset({"applications", "vehicles", "target"}), _observers_hold_filters),
     (frozenset({"applications", "vehicles"}), _commanders_are_heard),
+    (frozenset({"applications", "vehicles"}), _commanders_have_cars),
     (frozenset({"checks", "applications", "vehicles", "target"}), _checks_have_values),
+    (frozenset({"checks", "applications", "vehicles"}), _checks_have_values_of_their_group),
 )
 """Rules with the sections they read, or the names of which they read."""

@@ -67,7 +67,6 @@ _BOOKS: Final = ("lost", "repeated", "out_of_order", "undecodable")
 _COUNTERS: Final = tuple(
     metric for metric in METRICS.values() if metric.kind == "count" and metric.name not in _DERIVED
 )
-_OF_APPLICATIONS: Final = ("received", "commands")
 _EVENT_KINDS: Final = ("fault", "worker-lost", "target", "interrupted", "storage", "warning")
 _US_PER_S: Final = 1e6
 
@@ -149,11 +148,10 @@ def _of_counters(
             for group, phase in _cuts(result, metric.name, groups, phases)
         }
         # A counter that is absent until something happens cannot be alerted on.
-        if not metric.name.startswith(_OF_APPLICATIONS):
-            for group in result.groups[:MAX_NAMES]:
-                for phase in phases:
-                    if phase is None or phase in begun:
-                        values.setdefault((group, phase), 0)
+        for group in result.groups[:MAX_NAMES]:
+            for phase in phases:
+                if phase is None or phase in begun:
+                    values.setdefault((group, phase), 0)
         for (group, phase), value in values.items():
             family.add_metric([_label(group), _label(phase or ALL)], value)
         yield family

@@ -163,6 +163,7 @@ class Client:
         "_last_write_s",
         "_loop",
         "_ping_sent_s",
+        "_rewrites",
         "_window",
         "attempts",
         "client_id",
@@ -197,6 +198,8 @@ class Client:
         self.started_s = 0.0
         self.in_flight: dict[int, Pending] = {}
         self.waiting: deque[Pending] | None = None
+        # How many of them, at the front, were written on an earlier connection.
+        self._rewrites = 0
         self._loop = loop
         self._clock = clock
         self.link: Link | None = None
@@ -278,6 +281,18 @@ class Client:
         self.waiting.append(pending)
         return 0
 
+    def never_written(self) -> list[Pending]:
+        """The publishes that waited for room and were not written on any connection."""
+        return list(self.waiting or ())[self._rewrites :]
+
+    def shift(self, by_s: float) -> None:
+        """Move every time it remembers, when the clock is set to another zero."""
+        self.started_s += by_s
+        self._last_write_s += by_s
+        self._last_read_s += by_s
+        if self._ping_sent_s is not None:
+            self._ping_sent_s += by_s
+
     def subscribe(self, filters: list[tuple[str, int]], now_s: float) -> None:
         """Send one SUBSCRIBE with up to 8 filters, each with its QoS."""
         entries = [mqtt5.TopicFilter(name, max_qos=mqtt5.QoS(qos)) for name, qos in filters]
@@ -319,6 +334,7 @@ class Client:
             if not size:
                 return
             waiting.popleft()
+            self._rewrites = max(0, self._rewrites - 1)
             self.role.bytes_out += size
 
     def _resend(
@@ -338,6 +354,7 @@ class Client:
                 left.append(pending)
         if left:
             self.waiting = left + (self.waiting or deque())
+            self._rewrites += len(left)
         self.role.client_resent(self, len(unacknowledged) - len(left))
 
     def _next_id(self) -> int:

@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from certs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.scenario.roster import Roster
+    from simulator.scenario.roster import Roster, Strikes
     from simulator.scenario.schema import Fault, Scenario
 
 CAR_BYTES: Final = 60_000
@@ -51,6 +49,7 @@ _FIRST_PORT: Final = 1_024
 _UNPRIVILEGED_SPARE: Final = 1_000
 _PROC: Final = Path("/proc")
 _COMMAND_S: Final = 10.0
+_SAME_MOMENT_S: Final = 1e-6
 _LEAVE_CONNECTED: Final = frozenset({"silence", "slow-reader", "clock-skew"})
 """Faults that by themselves close no connection."""
 
@@ -163,23 +162,48 @@ def check(plan: Plan, readings: Readings) -> list[Finding]:
 
 
 def closed_per_minute(scenario: Scenario, roster: Roster) -> int:
-    """The most connections that the faults of a scenario close within one minute. Pure."""
-    times: list[float] = []
-    weights: list[int] = []
-    for index, fault in enumerate(scenario.faults):
-        if fault.kind in _LEAVE_CONNECTED:
-            continue
-        moments = roster.fault_times_s(fault)
-        times.extend(float(moment) for moment in moments)
-        weights.extend([_cars_at_once(fault, index, roster)] * len(moments))
-    if not times:
+    """The most connections that the faults of a scenario close within one minute. Pure.
+
+    Exact for one fault that strikes again and again; of several together, to one each.
+    """
+    closing = [
+        (roster.strikes(fault), _cars_at_once(fault, index, roster))
+        for index, fault in enumerate(scenario.faults)
+        if fault.kind not in _LEAVE_CONNECTED
+    ]
+    # What one fault closes in the minute up to a moment grows for a minute after its first strike
+    # and shrinks after its last one, so the most of all of them is at one of these moments.
+    moments = {
+        moment_s
+        for times, _ in closing
+        if times.count
+        for moment_s in (times.first_s, times.at_s(_in_first_minute(times) - 1), times.last_s)
+    }
+    return max(
+        (
+            sum(
+                cars * (_struck(times, moment_s) - _struck(times, moment_s - TIME_WAIT_S))
+                for times, cars in closing
+            )
+            for moment_s in moments
+        ),
+        default=0,
+    )
+
+
+def _in_first_minute(times: Strikes) -> int:
+    return _struck(times, times.first_s + TIME_WAIT_S - 2 * _SAME_MOMENT_S)
+
+
+def _struck(times: Strikes, until_s: float) -> int:
+    """How often a fault struck up to a moment, which is included."""
+    passed_s = until_s - times.first_s + _SAME_MOMENT_S
+    if passed_s < 0:
         return 0
-    order = np.argsort(times, kind="stable")
-    sorted_s = np.asarray(times)[order]
-    totals = np.concatenate([[0], np.cumsum(np.asarray(weights)[order])])
-    # For each moment: everything that was closed in the minute that ends with it.
-    begins = np.searchsorted(sorted_s, sorted_s - TIME_WAIT_S, side="right")
-    return int(np.max(totals[1:] - totals[begins]))
+    length_s = times.last_s - times.first_s
+    if passed_s >= length_s:
+        return times.count
+    return 1 + math.floor(passed_s / length_s * (times.count - 1))
 
 
 def _cars_at_once(fault: Fault, index: int, roster: Roster) -> int:

@@ -45,6 +45,11 @@ class Agenda:
         for act in due:
             act(now_s)
 
+    def shift(self, by_s: float) -> None:
+        """Move every entry, when the clock is set to another zero."""
+        # Moved alike, they stay in the order of a heap.
+        self._entries = [(due_s + by_s, number, act) for due_s, number, act in self._entries]
+
     def next_due_s(self) -> float:
         """When the next call is due; infinity when there is none."""
         return self._entries[0][0] if self._entries else math.inf

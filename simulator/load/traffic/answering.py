@@ -103,6 +103,8 @@ class Answerer:
         handling: How they handle commands.
         seed: Seed of the scenario.
         unix_s_at_zero: Unix time at 0 of the run's clock.
+        run: What execution ids of this run begin with; left out of random draws, so that two runs
+            of one seed fail the same commands.
         max_remembered: See `MAX_REMEMBERED`.
 
     Attributes:
@@ -120,6 +122,7 @@ class Answerer:
         *,
         seed: int,
         unix_s_at_zero: float,
+        run: str = "",
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
         self.protocol = CommandProtocol(handling.protocol)
@@ -130,6 +133,7 @@ class Answerer:
         self._sigma = math.log(takes_p95_s / handling.takes) / _P95
         self._key = seed.to_bytes(8, "big", signed=False)
         self._zero_s = unix_s_at_zero
+        self._run = run
         self._max_remembered = max_remembered
         self._executions: dict[tuple[int, str], _Execution] = {}
         self._latched: set[int] = set()
@@ -207,7 +211,8 @@ class Answerer:
 
     def _draws(self, execution_id: str) -> tuple[float, float]:
         """Two numbers above 0 and below 1 that belong to an execution for ever."""
-        digest = blake2b(execution_id.encode("utf-8", "replace"), digest_size=16, key=self._key)
+        lasting = execution_id.removeprefix(self._run)
+        digest = blake2b(lasting.encode("utf-8", "replace"), digest_size=16, key=self._key)
         raw = digest.digest()
         first, second = (
             (int.from_bytes(half, "big") >> (64 - _DRAW_BITS)) + 0.5 for half in (raw[:8], raw[8:])

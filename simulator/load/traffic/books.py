@@ -90,6 +90,11 @@ class Lane:
         self.strangers = 0
         self.forgotten = 0
 
+    @property
+    def arrived(self) -> int:
+        """All messages of the lane that arrived, whatever they were."""
+        return self.seen + self.repeated + self.undecodable + self.strangers
+
 
 class _Sequence:
     """What is known about the numbers of one stream of one car.

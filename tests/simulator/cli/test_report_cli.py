@@ -43,6 +43,16 @@ def test_a_failed_check_ends_with_one(tmp_path: Path) -> None:
     assert run("report", held).exit_code == 0
 
 
+@pytest.mark.parametrize(("outcome", "code"), [("interrupted", 130), ("failed", 3), ("cut off", 3)])
+def test_a_run_that_was_not_completed_ends_as_it_did(
+    tmp_path: Path, outcome: str, code: int
+) -> None:
+    """Whatever its checks say, the report of a partial run ends as the run itself."""
+    for checks in (["connected > 9"], ["connected > 1000"]):
+        raw = records_of_a_run.write(tmp_path / "run.jsonl", outcome=outcome, checks=checks)
+        assert run("report", raw).exit_code == code
+
+
 def test_every_form_comes_from_the_file(tmp_path: Path) -> None:
     """JSON goes to standard output alone, JUnit and HTML to their files."""
     raw = records_of_a_run.write(tmp_path / "run.jsonl", seconds=65)

@@ -22,6 +22,7 @@ from simulator.load.target.stand_in_process import Setup
 from simulator.load.workspace import RunClock, WorkSpace
 from simulator.scenario.roster import Roster
 from simulator.scenario.timetable import Timetable
+from tests.simulator.load.courses import Course, small
 from tests.simulator.load.documents import scenario
 
 if TYPE_CHECKING:
@@ -185,3 +186,31 @@ async def until_ready(found: Dispatch | Observation) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not found.is_ready:  # noqa: ASYNC110 - nothing signals it
             await asyncio.sleep(0.005)
+
+
+async def test_commands_and_what_is_received_belong_to_the_cars() -> None:
+    """Two groups, one of which never answers: each has its own figures, the applications none."""
+    cars = {"count": 2, "motion": {"kind": "parked"}, "streams": {"state": {"rate_hz": 5}}}
+    made = small(
+        vehicles=[
+            {**cars, "name": "good", "commands": {"takes": 0.02, "takes_p95": 0.05}},
+            {**cars, "name": "mute", "commands": {"silent": 1.0}},
+        ],
+        applications={
+            "observers": [{"name": "archive"}],
+            "commanders": [{"name": "centre", "rate_hz": 10, "begin": 0.5, "answer_within": 1}],
+        },
+    )
+
+    result = await Course(made).run()
+
+    assert result.count("commands_sent", "good") == result.count("commands_answered", "good") > 0
+    assert result.count("commands_unanswered", "good") == 0
+    assert result.count("commands_answered", "mute") == 0
+    assert result.count("commands_unanswered", "mute") == result.count("commands_sent", "mute") > 0
+    for group in ("good", "mute"):
+        seen = sum(book.seen + book.repeated for book in result.books if book.group == group)
+        assert result.count("received", group) == seen > 0
+    for name in ("commands_sent", "commands_answered", "commands_unanswered", "received"):
+        assert result.count(name, "archive") == result.count(name, "centre") == 0
+    assert result.count("bytes_out", "centre") > 0

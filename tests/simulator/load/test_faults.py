@@ -89,6 +89,33 @@ def test_a_lasting_fault_begins_and_ends() -> None:
     assert [len(skewed(made, 2, at_s)) for at_s in (2.875, 3.0, 4.875, 5.0)] == [0, 10, 10, 0]
 
 
+def test_overlapping_faults_last_until_the_latest_end() -> None:
+    """From 2 s to 5 s and from 3 s to 4 s is from 2 s to 5 s; and 2 s to 6 s from 4 s on."""
+    made = faulty(at=2, duration=3)
+    kind = {"kind": "clock-skew", "skew_s": 9}
+    for fault, skews in (
+        ({"at": 3, "duration": 1}, [5, 9, 9, 9, None, None]),
+        ({"at": 4, "duration": 2}, [5, 5, 9, 9, 9, None]),
+    ):
+        both = scenario(
+            vehicles=[{"name": "cars", "count": 100, "streams": {"state": {"rate_hz": 1}}}],
+            faults=[made.faults[0].model_dump(exclude_unset=True), {**kind, **fault}],
+        )
+        found = [skewed(both, 2, at_s).get(77) for at_s in (2.5, 3.5, 4.0, 4.5, 5.5, 6.5)]
+        assert found == skews
+
+
+def test_a_car_hit_again_and_again_has_one_entry_for_its_recovery() -> None:
+    """A thousand strikes a second that last for minutes leave one entry a car, and the next one."""
+    made = faulty(per_s=1000, duration=60)
+    agenda = Agenda()
+    Faults(made, Roster(made), cast("Any", [Clocks(0, 100, agenda)]), lambda _: None).enter()  # type: ignore[arg-type, return-value]  # no certificate is asked for
+    for quarter in range(8):
+        agenda.do_due(quarter / 4)
+
+    assert len(agenda) == 101
+
+
 def test_repeated_faults_strike_one_car_after_the_other() -> None:
     """Two a second from the first second on: 1, 1.5, 2 and so on."""
     made = faulty(per_s=2, begin=1, duration=100)
@@ -176,3 +203,42 @@ def assert_connections(result: Result) -> None:
     for name in ("disconnected", "dropped", "stormed", "oversized", "malformed", "doubled"):
         assert result.count("connect_failures", name) == 0, name
     assert result.online == dict.fromkeys(["calm", *FAULTS], 0)
+
+
+async def test_what_holds_a_car_up_outlives_its_connection() -> None:
+    """A silenced car that is dropped stays away until the end; a slow one still reads nothing."""
+    group = {
+        "count": 2,
+        "motion": {"kind": "parked"},
+        "streams": {"state": {"rate_hz": 10, "qos": 1}},
+        "reconnect": {"policy": "backoff", "first": 0.1, "longest": 0.1, "jitter": False},
+    }
+    hold = {"at": 0.5, "duration": 1.5}
+    made = small(
+        vehicles=[{**group, "name": name} for name in ("dark", "slow", "twice")],
+        phases=[{"name": "hold", "duration": 2.5}],
+        drain=1,
+        faults=[
+            {"kind": "silence", "group": "dark", **hold},
+            {"kind": "drop", "group": "dark", "at": 0.8},
+            {"kind": "slow-reader", "group": "slow", **hold},
+            {"kind": "drop", "group": "slow", "at": 0.8},
+            {"kind": "silence", "group": "twice", **hold},
+            {"kind": "silence", "group": "twice", "at": 0.6, "duration": 0.2},
+        ],
+    )
+
+    result = await Course(made).run()
+
+    assert {name: result.count("connects", name) for name in ("dark", "slow", "twice")} == {
+        "dark": 4,
+        "slow": 4,
+        "twice": 2,
+    }
+    # Ten a second of two cars from 0.8 s to 2 s; 0.1 s would be 2.
+    assert 22 <= result.count("not_sent_offline", "dark") <= 28
+    assert result.count("not_sent_offline", "slow") <= 6
+    # What was due soon after 0.5 s (and after 0.9 s) was acknowledged only after 2 s.
+    assert result.latency("publish_ack_ms", "slow").get_max_value() >= 1_000_000  # microseconds
+    assert result.latency("publish_ack_ms", "twice").get_max_value() >= 1_300_000
+    assert result.count("acknowledged", "dark") == result.count("published", "dark")

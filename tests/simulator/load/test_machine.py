@@ -155,6 +155,11 @@ def test_a_system_that_says_nothing_is_not_judged() -> None:
         ([{"kind": "storm", "at": 10, "share": 0.5}], 500),
         # 2 a second for 60 s; those of the minute before have come free.
         ([{"kind": "drop", "per_s": 2}], 120),
+        ([{"kind": "drop", "per_s": 1000}], 60_000),
+        # At 0, 7, 14, ... 56 s.
+        ([{"kind": "drop", "per_s": 1 / 7}], 9),
+        # 50 s of one a second are over when the other strikes at 100 s, or all but 10 are.
+        ([{"kind": "drop", "per_s": 1, "end": 50}, {"kind": "storm", "at": 99, "share": 0.1}], 110),
         ([{"kind": "storm", "at": 10}, {"kind": "drop", "at": 30, "share": 0.1}], 1_100),
         ([{"kind": "storm", "at": 10}, {"kind": "drop", "at": 90, "share": 0.1}], 1_000),
     ],

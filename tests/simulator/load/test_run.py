@@ -166,6 +166,57 @@ async def test_a_worker_that_hangs_does_not_hang_the_run(monkeypatch: pytest.Mon
     assert no_children_left()
 
 
+async def test_workers_leave_together() -> None:
+    """A car of one worker that still works on a command is waited for by a commander of another."""
+    scenario = small(
+        vehicles=[{"name": "cars", "count": 3, "commands": {"takes": 1.5, "takes_p95": 1.6}}],
+        applications={"commanders": [{"rate_hz": 4, "begin": 0.5, "answer_within": 10}]},
+        drain=8,
+    )
+
+    result = await Course(scenario, workers=3).run()
+
+    assert result.count("commands_sent") > 0
+    assert result.count("commands_answered") == result.count("commands_sent")
+    assert result.count("commands_unanswered") == 0
+
+
+async def test_two_runs_of_one_seed_fail_the_same_commands() -> None:
+    """Which commands fail follows from the seed, not from the name of the run."""
+    scenario = small(
+        vehicles=[{"name": "cars", "count": 4, "commands": {"takes": 0.05, "fails": 0.5}}],
+        applications={"commanders": [{"rate_hz": 10, "begin": 0.3}]},
+    )
+
+    first, second = await Course(scenario).run(), await Course(scenario).run()
+
+    assert first.count("commands_answered") == first.count("commands_sent") > 0
+    assert 0 < first.count("commands_failed") == second.count("commands_failed")
+
+
+async def test_a_publish_that_never_found_room_is_not_published() -> None:
+    """What is written, acknowledged, open, or not sent for want of room adds up to what was due."""
+    scenario = small(
+        vehicles=[
+            {
+                "name": "cars",
+                "count": 2,
+                "in_flight": 2,
+                "streams": {"state": {"rate_hz": 10, "qos": 1}},
+            }
+        ],
+        faults=[{"kind": "silence", "at": 1, "duration": 60}],
+    )
+
+    result = await Course(scenario).run()
+
+    [books] = result.books
+    written = result.count("published")
+    assert result.count("not_sent_window") > 0
+    assert written == books.written
+    assert end_of(result).unacknowledged == {"cars": written - result.count("acknowledged")}
+
+
 async def test_a_killed_stand_in_ends_the_run() -> None:
     """There is nothing left to test: the end comes long before the last phase, with its reason."""
     course = Course(small(phases=[{"name": "hold", "duration": 600}]))

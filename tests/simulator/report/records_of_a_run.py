@@ -252,12 +252,13 @@ def _snapshot(
             counted("acknowledged", group, published - refused)
             counted("publish_refused", group, refused)
             measured("publish_ack_ms", group, published, 0.0024 * slow, 0.5)
-        counted("received", "dashboard", published * 2)
+        counted("received", group, published * 2)
     if worker == 0 and phase != "drain":
-        counted("commands_sent", "dispatch", 2)
-        counted("commands_answered", "dispatch", 2 if second != 50 else 1)
-        counted("commands_unanswered", "dispatch", 0 if second != 50 else 1)
-        measured("command_ms", "dispatch", 2, 0.52, 0.25)
+        counted("commands_sent", "cars", 2)
+        counted("commands_answered", "cars", 2 if second != 50 else 1)
+        counted("commands_unanswered", "cars", 0 if second != 50 else 1)
+        measured("command_ms", "cars", 2, 0.52, 0.25)
+        counted("bytes_out", "dispatch", 2 * 180)
     if second == 46:
         counted("not_sent_window", "cars", 3)
         counted("not_sent_backpressure", "cars", 1)

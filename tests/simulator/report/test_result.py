@@ -58,7 +58,7 @@ def test_counters_follow_from_arithmetic() -> None:
     assert result.count("not_sent") == 30 + 6 + 2
     assert result.value("not_sent") == 38
     assert result.value("connect_failures", phase="storm") == 2
-    assert result.value("commands_answered", group="dispatch") == 2 * 60 - 1
+    assert result.value("commands_answered", group="cars") == 2 * 60 - 1
 
 
 def test_what_is_known_of_the_cars() -> None:

@@ -148,5 +148,20 @@ def test_repeated_faults_strike_at_their_rate() -> None:
     scenario = fleet(10, faults=faults)
     roster = Roster(scenario)
 
-    assert list(roster.fault_times_s(scenario.faults[0])) == [2, 4, 6, 8]
-    assert list(roster.fault_times_s(scenario.faults[1])) == [7, 8, 9]
+    first, second = (roster.strikes(fault) for fault in scenario.faults[:2])
+    assert [first.at_s(nth) for nth in range(first.count)] == [2, 4, 6, 8]
+    assert [second.at_s(nth) for nth in range(second.count)] == [7, 8, 9]
+
+
+def test_strikes_are_counted_without_being_listed() -> None:
+    """480 hours of a thousand a second are three numbers; a single one is at its time."""
+    faults = [{"kind": "drop", "per_s": 1000}, {"kind": "drop", "at": 7}]
+    scenario = fleet(10, faults=faults, phases=[{"name": "long", "duration": 480 * 3600}])
+    roster = Roster(scenario)
+
+    often, once = (roster.strikes(fault) for fault in scenario.faults)
+
+    assert (often.first_s, often.count) == (0.0, 1_728_000_000)
+    assert often.last_s == pytest.approx(1_727_999.999)
+    assert often.at_s(500) == pytest.approx(0.5)
+    assert (once.first_s, once.last_s, once.count) == (7.0, 7.0, 1)

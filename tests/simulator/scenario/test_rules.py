@@ -116,6 +116,32 @@ phases:
             "checks[0]: publish_ack_ms.p99 < 1: nothing to measure",
         ),
         ("arrival: {kind: at-once, after: 30s}", "arrival.after: no car connects within the run"),
+        (
+            "applications: {commanders: [{count: 6}]}",
+            "applications.commanders[0].count: 6 connections share 5 cars that take commands",
+        ),
+        (
+            "applications: {commanders: [{}]}\nchecks: [commands_late == 0 of commanders]",
+            "checks[0]: commands_late == 0 of commanders: commands_late is never measured for comm",
+        ),
+        (
+            "applications: {commanders: [{}]}\nchecks: [commands_sent > 1 of vans]",
+            "commands_sent is never measured for vans; it is of real",
+        ),
+        (
+            "applications: {observers: [{}]}\nchecks: [received > 1 of observers]",
+            "received is never measured for observers; it is of vans",
+        ),
+        (
+            "applications: {observers: [{}]}\nchecks: [end_to_end_ms.max < 1 of real]",
+            "end_to_end_ms is never measured for real; it is of vans",
+        ),
+        (
+            "applications: {observers: [{}]}\nchecks: [connect_failures == 0 of observers]",
+            "connect_failures is never measured for observers; it is of vans, real",
+        ),
+        ("checks: [lateness_ms.p99 < 9 of real]", "lateness_ms is never measured for real"),
+        ("checks: [tls_ms.p99 < 9 of real]", "tls_ms is never measured for real; it is of vans"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(part: str, problem: str) -> None:
@@ -135,8 +161,12 @@ def test_parts_that_do_not_fit_together_are_refused(part: str, problem: str) -> 
         "applications: {observers: [{filters: each, count: 2}]}",
         "applications: {observers: [{group: vans, streams: [state], share: 0.5}]}",
         "applications: {observers: [{}], commanders: [{}]}\nchecks: [lost == 0, commands_sent > 1]",
-        "applications: {commanders: [{}]}\nchecks: [commands_sent > 1 of commanders]",
+        "applications: {commanders: [{}]}\nchecks: [commands_sent > 1 of real]",
         "checks: [connects > 1 during drain, connects > 1 of real]",
+        "applications: {commanders: [{count: 5}]}",
+        "applications: {commanders: [{}]}\nchecks: [not_sent == 0 of commanders]",
+        "applications: {observers: [{}]}\nchecks: [lost == 0 of observers, received > 1 of vans]",
+        "faults: [{kind: drop, per_s: 1000, group: vans}]",
     ],
 )
 def test_parts_that_fit_together_are_taken(part: str) -> None:
@@ -162,6 +192,30 @@ def test_drain_is_no_name_of_a_phase() -> None:
         "drain is what the time"
         in problems(TWO_GROUPS.replace("name: two, dur", "name: drain, dur"))[0]
     )
+
+
+def test_a_fault_strikes_a_bounded_number_of_times() -> None:
+    """A thousand a second for 480 h are refused; as many as a million are not."""
+    text = TWO_GROUPS.replace("duration: 20s", "duration: 480h")
+    often = "faults: [{kind: disconnect, per_s: 1000"
+
+    [found] = problems(f"{text}{often}}}]\n")
+    assert "faults[0].per_s: it would strike 1,728,010,000 times, at most 1,000,000" in found
+    assert problems(f"{text}{often}, end: 1000s}}]\n") == []
+
+
+def test_a_skew_that_no_payload_shows_is_a_warning() -> None:
+    """Opaque bytes carry no time of the car; the streams that do not change are named."""
+    fault = "faults: [{kind: clock-skew, at: 1, duration: 1s, group: vans}]\n"
+    text = TWO_GROUPS.replace(
+        "gnss: {rate_hz: 1}", "raw: {rate_hz: 1, encoding: bytes, payload_bytes: 99}"
+    )
+
+    assert any(
+        "faults[0]" in found and "it does nothing to raw of vans" in found
+        for found in warnings(text + fault)
+    )
+    assert not any("it does nothing" in found for found in warnings(TWO_GROUPS + fault))
 
 
 def test_the_whole_fleet_is_bounded() -> None:

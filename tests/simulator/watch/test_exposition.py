@@ -93,8 +93,10 @@ def test_counters_are_cut_by_group_and_phase() -> None:
     result = records_of_a_run.result()
     assert value(result, "morai_sim_published_total", group="cars", phase="drive") == 3600
     assert value(result, "morai_sim_sent_bytes_total", group="cars", phase="drive") == 3600 * 290
-    assert value(result, "morai_sim_received_total", group="dashboard", phase="drive") == 9480
-    assert value(result, "morai_sim_commands_unanswered_total", group="dispatch") == 1
+    # 30 s of 120 publishes a second by cars and 38 by vans, each for two observers.
+    assert value(result, "morai_sim_received_total", group="cars", phase="drive") == 7200
+    assert value(result, "morai_sim_received_total", group="vans", phase="drive") == 2280
+    assert value(result, "morai_sim_commands_unanswered_total", group="cars", phase="storm") == 1
 
 
 def test_counters_are_there_before_anything_happens() -> None:
