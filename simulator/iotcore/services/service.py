@@ -1,0 +1,53 @@
+"""What every service behind reserved topics has in common, so that one desk can serve them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.message import Message
+
+
+class Service(Protocol):
+    """A service. All of its methods take the broker's clock as `now_s` and answer at once."""
+
+    def claims(self, topic: str, /) -> bool:
+        """Whether a publish to this topic is a request for this service."""
+        ...
+
+    def handle(
+        self, message: Message, client_id: str | None, thing: str | None, now_s: float, /
+    ) -> Sequence[Answer]:
+        """Serve a request that the policies allowed. Total: any payload gets an answer or none.
+
+        Args:
+            message: The request.
+            client_id: Its publisher; None for one of the process itself.
+            thing: The thing the publisher's connection stands for, if any.
+            now_s: The time now.
+        """
+        ...
+
+    def advance(self, now_s: float, /) -> Sequence[Answer]:
+        """Do what became due, such as time-outs."""
+        ...
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `advance` has something to do next."""
+        ...
+
+    def dump(self) -> dict[str, Any]:
+        """Everything it remembers, as a JSON document."""
+        ...
+
+    def load(self, document: dict[str, Any], /) -> None:
+        """Take over what `dump` gave.
+
+        Raises:
+            ValueError: The document is damaged.
+        """
+        ...
