@@ -135,6 +135,9 @@ class Closing(msgspec.Struct, frozen=True, tag=True):
     unacknowledged: dict[str, int]
 
 
+APART_FROM = 2_000
+"""Cars from which on applications do not share a worker with them."""
+
 SAMPLED_MAX = 60
 """Cars whose way is recorded for the map."""
 
@@ -156,13 +159,16 @@ def divide(
         roster: The cars.
         identities: With which identities they connect.
         route: Where to.
-        workers: How many workers.
+        workers: How many workers the cars are divided among. Beside a large fleet the applications
+            have a further one to themselves, so that a busy generator does not make them slow
+            readers.
         base: Folder of the scenario file.
         now: The present.
     """
     step = max(1, roster.count // SAMPLED_MAX)
     sampled = frozenset(range(0, roster.count, step)[:SAMPLED_MAX])
     places = _places(scenario, identities)
+    is_apart = bool(places) and roster.count >= APART_FROM
     assignments = []
     for worker in range(workers):
         shares = []
@@ -179,11 +185,16 @@ def divide(
                 base,
                 identities.things,
                 tuple(shares),
-                # The first worker has as many cars as any, so it is not given more than its turn.
-                tuple(places[worker::workers]),
+                () if is_apart else tuple(places[worker::workers]),
                 route,
                 now,
                 sampled,
+            )
+        )
+    if is_apart:
+        assignments.append(
+            Assignment(
+                workers, scenario, base, identities.things, (), tuple(places), route, now, sampled
             )
         )
     return assignments

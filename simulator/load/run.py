@@ -406,7 +406,7 @@ class _Course:
             target=self._target.text,
             target_kind=self._target.kind,
             machine=machine.facts(),
-            workers=plan.workers,
+            workers=len(self._workers),
             groups=[
                 PlannedGroup(group.name, group.count, group.client, list(group.streams))
                 for group in scenario.vehicles

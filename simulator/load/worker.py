@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from simulator.load.records import Snapshot
     from simulator.load.sdk_equipment import SdkEquipment, SdkRuntime
 
-TICK_S: Final = 0.004
+TICK_S: Final = 0.003
 """Rhythm of the publishes: what is due waits for at most this, plus what the tick itself takes."""
 
 _PAUSE_MIN_S: Final = 0.0005
 MOTION_STEP_S: Final = 0.1
+"""Rhythm of the motion; every stream finds positions that are no older."""
 SNAPSHOT_S: Final = 1.0
 _LOOK_AFTER_PARTS: Final = 10
 _LOOK_AFTER_S: Final = 0.1
@@ -277,6 +278,11 @@ class Worker:
             group.give_up_waiting()
         await self._end()
         yield self._snapshot(work.clock())
+
+    @property
+    def last_arrival_s(self) -> float:
+        """When the last car of the scenario is due to connect."""
+        return float(self._roster.arrivals_s().max())
 
     @property
     def is_running(self) -> bool:

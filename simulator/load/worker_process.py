@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import math
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -99,6 +101,7 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
 ToWorker: TypeAlias = Proceed | Start | Stop | Leave
 
 _EXIT_S: Final = 5.0
+_SETTLE_S: Final = 2.0
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FROM_WORKER: Final = msgspec.msgpack.Decoder(FromWorker)
 _TO_WORKER: Final = msgspec.msgpack.Decoder(ToWorker)
@@ -150,8 +153,14 @@ async def _serve(pipe: Connection, assignment: Assignment) -> None:
             send(Ready())
             start = await inbox.get()
             if isinstance(start, Start):
+                settled_s = worker.last_arrival_s + _SETTLE_S
                 async for snapshot in worker.run(start, lambda now: send(Settled(now))):
                     send(Report(snapshot))
+                    if snapshot.end_s >= settled_s:
+                        # The cars are there to stay. With ten thousand of them, one full collection
+                        # would hold everything up for a third of a second and find nothing.
+                        gc.freeze()
+                        settled_s = math.inf
                 send(worker.closing())
         except Exception as error:
             send(_failed(error))

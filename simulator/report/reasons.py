@@ -1,54 +1,21 @@
-"""What the reason codes of MQTT 5 mean, for people who read `PUBACK 0x97`.
-
-Source: MQTT Version 5.0, section 2.4, table 2-6.
-"""
+"""What the reason codes of MQTT 5 mean, for people who read `PUBACK 0x97`."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from simulator.load.connection.reason_codes import FAILURE, reason_name
+
 _CODE: Final = re.compile(r"\b0x([0-9A-Fa-f]{2})\b")
-_MEANINGS: Final = {
-    0x80: "unspecified error",
-    0x81: "malformed packet",
-    0x82: "protocol error",
-    0x83: "implementation specific error",
-    0x84: "unsupported protocol version",
-    0x85: "client identifier not valid",
-    0x86: "bad user name or password",
-    0x87: "not authorized",
-    0x88: "server unavailable",
-    0x89: "server busy",
-    0x8A: "banned",
-    0x8B: "server shutting down",
-    0x8C: "bad authentication method",
-    0x8D: "keep alive timeout",
-    0x8E: "session taken over",
-    0x8F: "topic filter invalid",
-    0x90: "topic name invalid",
-    0x91: "packet identifier in use",
-    0x92: "packet identifier not found",
-    0x93: "receive maximum exceeded",
-    0x94: "topic alias invalid",
-    0x95: "packet too large",
-    0x96: "message rate too high",
-    0x97: "quota exceeded",
-    0x98: "administrative action",
-    0x99: "payload format invalid",
-    0x9A: "retain not supported",
-    0x9B: "QoS not supported",
-    0x9C: "use another server",
-    0x9D: "server moved",
-    0x9E: "shared subscriptions not supported",
-    0x9F: "connection rate exceeded",
-    0xA0: "maximum connect time",
-    0xA1: "subscription identifiers not supported",
-    0xA2: "wildcard subscriptions not supported",
-}
 
 
 def meaning_of(reason: str) -> str:
-    """The meaning of the reason code in a text such as `PUBACK 0x97`; empty when it has none."""
+    """The meaning of the reason code in a text such as `PUBACK 0x97`.
+
+    Empty when the text has no code of a failure, or says already what it means.
+    """
     match = _CODE.search(reason)
-    return _MEANINGS.get(int(match[1], 16), "") if match else ""
+    code = int(match[1], 16) if match else 0
+    name = reason_name(code) if code >= FAILURE else ""
+    return "" if name in reason or name == reason_name(-1) else name

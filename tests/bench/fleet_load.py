@@ -182,6 +182,7 @@ class Outcome:
         target_bytes: Memory of the target at the end.
         written: What the cars wrote, as far as it was observed.
         lost: Messages lost, when observed.
+        refusals: What the stand-in refused or dropped, by cause.
         unacknowledged: QoS 1 messages without PUBACK at the end.
         online: Cars connected at the end of the last window.
         timer_p99_ms: How late a bare timer was meanwhile; 0 when not asked for.
@@ -197,6 +198,7 @@ class Outcome:
     target_bytes: int = 0
     written: int = 0
     lost: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
     unacknowledged: int = 0
     online: int = 0
     timer_p99_ms: float = 0.0
@@ -269,6 +271,9 @@ class _Fold:
             case TargetReport():
                 self._take_target(record.at_s, record.process.cpu_s)
                 self.outcome.target_bytes = record.process.resident_bytes
+                self.outcome.refusals = {
+                    cause: number for cause, number in record.refusals.items() if number
+                }
             case StreamBooks():
                 self.outcome.written += record.written
                 self.outcome.lost += record.lost

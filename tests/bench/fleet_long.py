@@ -117,9 +117,10 @@ def _books(outcome: Outcome, kept: str) -> str:
     mean_hz = statistics.fmean(
         window.published / outcome.load.window_s for window in outcome.windows
     )
+    refused = ", ".join(f"{cause} {number:,}" for cause, number in outcome.refusals.items())
     return (
         f"{kept}; {outcome.written:,} written, {mean_hz:,.0f} a second; the latest write was "
-        f"{worst_ms:,.0f} ms late"
+        f"{worst_ms:,.0f} ms late; refused or dropped by the stand-in: {refused or 'nothing'}"
     )
 
 

@@ -111,7 +111,9 @@ async def test_signals_of_a_terminal_do_not_reach_it(number: signal.Signals) -> 
 
 async def test_a_worker_that_is_not_needed_leaves_at_once() -> None:
     """Whatever it is doing, and even when it cannot answer."""
-    async with hosted(small(vehicles=[{"name": "cars", "count": 20_000}]), []) as worker:
+    async with hosted(
+        small(vehicles=[{"name": "cars", "count": 20_000}], applications={}), []
+    ) as worker:
         os.kill(worker.pid or 0, signal.SIGSTOP)
     assert not is_there(worker)
 
