@@ -247,8 +247,9 @@ def _on_signals(interrupt: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # Whoever ignores one of them, as nohup does, means it.
-        if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        # Whoever runs it with nohup means it. A shell that starts it in the background ignores
+        # SIGINT for it too, but whoever sends one all the same wants the run to end.
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             continue
         # Where a loop has no signal handlers, Ctrl-C ends the process as usual.
         with contextlib.suppress(NotImplementedError):

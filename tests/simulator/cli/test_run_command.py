@@ -33,6 +33,14 @@ ORPHAN_S = 12
 FILE_NAMES = ["junit.xml", "report.html", "report.json", "run.jsonl"]
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_in_a_terminal() -> Iterator[None]:
+    """Processes of these tests hear of signals, however the tests themselves were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes a scenario of three cars and one second; parts can be replaced."""
