@@ -9,9 +9,12 @@ Knows nothing about connections.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import mqtt5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROTOCOL_NAME = b"\x00\x04MQTT"
 MQTT_3_1_1 = 4
@@ -62,6 +65,33 @@ def connect_level(packet: bytes) -> int | None:
     return None
 
 
+def read_checked(packet: bytes, check: Callable[[bytes], object]) -> mqtt5.Packet:
+    """Decode one complete packet with the codec, once a check of its bytes lets it.
+
+    Args:
+        packet: One packet as `framing.Framer` cuts it.
+        check: Looks for what the codec does not survive or lets pass; whatever it raises of
+            `ValueError`, `IndexError` and `MalformedPacket` means that the packet is none.
+
+    Raises:
+        MalformedPacket: It is none.
+    """
+    try:
+        check(packet)
+        # The codec reads plain bytes 0.2 µs faster than a view of them, and takes both.
+        decoded, size = mqtt5.read(packet)  # type: ignore[arg-type] # stub names memoryview only
+    except (ValueError, IndexError, OverflowError) as error:
+        raise MalformedPacket(str(error)) from error
+    except BaseException as error:
+        # The codec's aborts derive from BaseException directly; real interrupts pass.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise MalformedPacket("the codec gave up") from error
+    if size != len(packet):
+        raise MalformedPacket("bytes after the end of the packet")
+    return decoded
+
+
 class Decoder:
     """Decodes packets that a client sends.
 
@@ -83,23 +113,7 @@ class Decoder:
         Raises:
             MalformedPacket: It is not one.
         """
-        try:
-            if packet[0] >> 4 == _PUBLISH:
-                self._check_publish(packet)
-            else:
-                _check(packet)
-            # The codec reads plain bytes 0.2 µs faster than a view of them, and takes both.
-            decoded, size = mqtt5.read(packet)  # type: ignore[arg-type] # stub names memoryview only
-        except (ValueError, IndexError, OverflowError) as error:
-            raise MalformedPacket(str(error)) from error
-        except BaseException as error:
-            # The codec's aborts derive from BaseException directly; real interrupts pass.
-            if type(error).__name__ != "PanicException":
-                raise
-            raise MalformedPacket("the codec gave up") from error
-        if size != len(packet):
-            raise MalformedPacket("bytes after the end of the packet")
-        return decoded
+        return read_checked(packet, self._check_publish if packet[0] >> 4 == _PUBLISH else _check)
 
     def _check_publish(self, packet: bytes) -> None:
         # Spelled out instead of walked with a cursor: this is the packet every message is.

@@ -1,39 +1,35 @@
 """Applications that command: the connections of one group of commanders on one worker.
 
-Owns the join between the pure schedule of commands and the connections that carry them: the
-subscriptions that bring the answers, the counts and the latencies. What becomes of a command is
+Owns the join between the pure schedule of commands and the connections that carry them: which
+filters bring the answers, the counts and the latencies. What becomes of a command is
 counted for the group of its car; what the connections themselves do, under the name of the
 commanders.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agent.commands.protocol import ExecutionStatus
-from simulator.load.connection.client import Client, Pending, Settings
+from simulator.load.applications import Application
+from simulator.load.connection.client import Pending
 from simulator.load.connection.reason_codes import FAILURE
-from simulator.load.connection.reconnecting import delay_s
 from simulator.load.driving import UNMEASURED
-from simulator.load.observing import FILTERS_PER_SUBSCRIBE
 from simulator.load.traffic.commanding import CommandedCar, Commander
-from simulator.scenario.schema import Reconnect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import mqtt5
 
+    from simulator.load.connection.client import Client
     from simulator.load.target.identities import KeyPair
     from simulator.load.traffic.commanding import Unanswered
     from simulator.load.workspace import WorkSpace
     from simulator.scenario.roster import Roster
     from simulator.scenario.schema import Commanders, Scenario
 
-_KEEP_ALIVE_S: Final = 60
 _SETTLE_S: Final = 1.0
-_RECONNECT: Final = Reconnect(policy="backoff", first=0.5, longest=5.0)
 
 
 def commanded_cars(commanders: Commanders, roster: Roster) -> list[CommandedCar]:
@@ -57,7 +53,7 @@ def first_command_s(commanders: Commanders, roster: Roster) -> float:
     return float(roster.arrivals_s()[start:stop].max()) + _SETTLE_S
 
 
-class Dispatch:
+class Dispatch(Application):
     """The connections of one group of commanders on one worker.
 
     Args:
@@ -68,10 +64,6 @@ class Dispatch:
         scenario: The scenario.
         roster: The cars.
         work: What all parts of a worker share.
-
-    Attributes:
-        bytes_in: Bytes read.
-        bytes_out: Bytes written.
     """
 
     def __init__(
@@ -85,74 +77,19 @@ class Dispatch:
         roster: Roster,
         work: WorkSpace,
     ) -> None:
-        self.name = commanders.name
-        self.bytes_in = 0
-        self.bytes_out = 0
+        super().__init__(
+            commanders.name, commanders.qos, names, pairs, seed=scenario.seed, work=work
+        )
         self._commanders = commanders
         self._roster = roster
         self._scenario = scenario
         self._places = places
-        self._work = work
         self._cars = commanded_cars(commanders, roster)
         self._posts: list[Commander] = []
-        self._is_over = False
-        self._losses = [0] * len(names)
-        self._unanswered = [0] * len(names)
-        self._ready = [False] * len(names)
         self._filters = _filters(self._cars, scenario.fleet)
-        settings = Settings(keep_alive_s=_KEEP_ALIVE_S)
-        self.clients = [
-            Client(self, index, name, settings, work.loop, work.clock, pairs[index])
-            for index, name in enumerate(names)
-        ]
 
-    # Connecting
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every connection has its subscriptions."""
-        return all(self._ready)
-
-    def connect(self) -> None:
-        """Let every connection connect and subscribe."""
-        for client in self.clients:
-            client.connect(self._work.endpoint)
-
-    def _connect(self, index: int, _now_s: float) -> None:
-        if not self._is_over:
-            self.clients[index].connect(self._work.endpoint)
-
-    def client_linked(self, client: Client, now_s: float, /) -> None:
-        """TLS stands; only cars are timed."""
-
-    def client_connected(self, client: Client, now_s: float, /) -> None:
-        """Subscribe to the answers."""
-        self._unanswered[client.index] = 0
-        for start in range(0, len(self._filters), FILTERS_PER_SUBSCRIBE):
-            chunk = self._filters[start : start + FILTERS_PER_SUBSCRIBE]
-            client.subscribe([(name, self._commanders.qos) for name in chunk], now_s)
-            self._unanswered[client.index] += 1
-
-    def client_subscribed(self, client: Client, reasons: list[int], /) -> None:
-        """A SUBACK came. One that refuses a filter leaves the connection without all it needs."""
-        self._work.meter.subscribed(reasons)
-        if all(reason < FAILURE for reason in reasons):
-            self._unanswered[client.index] -= 1
-        if self._unanswered[client.index] == 0:
-            self._ready[client.index] = True
-
-    def client_ended(self, client: Client, cause: str, /, *, was_connected: bool) -> None:  # noqa: ARG002 - of the protocol
-        """The connection ended; come back."""
-        if self._is_over:
-            return
-        work, index = self._work, client.index
-        work.meter.reason(f"{cause} ({self.name})")
-        self._losses[index] += 1
-        wait_s = delay_s(
-            _RECONNECT, client.attempts, self._scenario.seed, -1 - index, self._losses[index]
-        )
-        if wait_s is not None:
-            work.agenda.at(work.clock() + wait_s, partial(self._connect, index))
+    def _filters_of(self, _index: int) -> Sequence[str]:
+        return self._filters
 
     # Commanding
 
@@ -242,12 +179,6 @@ class Dispatch:
         """Whether no command waits for its answer."""
         return not any(post.pending for post in self._posts)
 
-    def look_after(self, now_s: float) -> None:
-        """Look after the connections: pings, time-outs."""
-        for client in self.clients:
-            if client.link is not None:
-                client.look_after(now_s)
-
     def flush(self) -> None:
         """Count the commands that were given up because too many were waiting."""
         for post in self._posts:
@@ -256,12 +187,10 @@ class Dispatch:
 
     def end(self) -> None:
         """Count what was never answered, and disconnect."""
-        self._is_over = True
         for post in self._posts:
             for unanswered in post.close():
                 self._count_unanswered(unanswered)
-        for client in self.clients:
-            client.disconnect()
+        super().end()
 
     def _count_unanswered(self, unanswered: Unanswered) -> None:
         phase = self._work.timetable.phase_at(unanswered.due_s)

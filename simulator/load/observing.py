@@ -1,39 +1,29 @@
 """Applications that read: who watches which cars, and the connections that keep the books.
 
-Owns the subscriptions of observer connections and the join between a connection and its books. An
-observer that loses its connection comes back and subscribes again; what it missed meanwhile is lost
-to it, and its books say so.
+Owns which filters an observer connection has and the join between a connection and its books. What
+an observer missed while its connection was lost is lost to it, and its books say so.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from simulator.load.connection.client import Client, Pending, Settings
-from simulator.load.connection.reason_codes import FAILURE
-from simulator.load.connection.reconnecting import delay_s
+from simulator.load.applications import Application
 from simulator.load.traffic.books import Books, Lane, LaneKey
 from simulator.scenario import watching
-from simulator.scenario.schema import Reconnect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import mqtt5
 
+    from simulator.load.connection.client import Client
     from simulator.load.target.identities import KeyPair
     from simulator.load.workspace import WorkSpace
     from simulator.scenario.roster import Roster
     from simulator.scenario.schema import Observers, Scenario
 
-FILTERS_PER_SUBSCRIBE: Final = 8
-"""AWS IoT Core takes no more in one SUBSCRIBE (endpoints and quotas, "Subscriptions per
-subscribe request")."""
-
 _LEVELS: Final = 5
-_KEEP_ALIVE_S: Final = 60
-_RECONNECT: Final = Reconnect(policy="backoff", first=0.5, longest=5.0)
 
 
 class Watch(NamedTuple):
@@ -84,7 +74,7 @@ def _lanes(
     }
 
 
-class Observation:
+class Observation(Application):
     """The connections of one group of observers on one worker.
 
     Args:
@@ -99,8 +89,6 @@ class Observation:
 
     Attributes:
         books: The books of each connection.
-        bytes_in: Bytes read.
-        bytes_out: Bytes written.
     """
 
     def __init__(
@@ -115,18 +103,9 @@ class Observation:
         begun_unix_us: int,
         work: WorkSpace,
     ) -> None:
-        self.name = observers.name
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self._qos = observers.qos
+        super().__init__(observers.name, observers.qos, names, pairs, seed=seed, work=work)
         self._watches = watches
-        self._work = work
-        self._seed = seed
         self._received: dict[str, int] = {}
-        self._is_over = False
-        self._losses = [0] * len(names)
-        self._unanswered = [0] * len(names)
-        self._ready = [False] * len(names)
         self._stretch: tuple[float, float, str] = (0.0, 0.0, "")
         self._sinks: dict[LaneKey, list[float]] = {}
         encodings = {
@@ -145,61 +124,9 @@ class Observation:
             )
             for watch in watches
         ]
-        settings = Settings(keep_alive_s=_KEEP_ALIVE_S)
-        self.clients = [
-            Client(self, index, name, settings, work.loop, work.clock, pairs[index])
-            for index, name in enumerate(names)
-        ]
 
-    # Connecting
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether every connection has its subscriptions."""
-        return all(self._ready)
-
-    def connect(self) -> None:
-        """Let every connection connect and subscribe."""
-        for client in self.clients:
-            client.connect(self._work.endpoint)
-
-    def _connect(self, index: int, _now_s: float) -> None:
-        if not self._is_over:
-            self.clients[index].connect(self._work.endpoint)
-
-    def client_linked(self, client: Client, now_s: float, /) -> None:
-        """TLS stands; only cars are timed."""
-
-    def client_connected(self, client: Client, now_s: float, /) -> None:
-        """Subscribe."""
-        filters = self._watches[client.index].filters
-        self._unanswered[client.index] = 0
-        for start in range(0, len(filters), FILTERS_PER_SUBSCRIBE):
-            chunk = filters[start : start + FILTERS_PER_SUBSCRIBE]
-            client.subscribe([(name, self._qos) for name in chunk], now_s)
-            self._unanswered[client.index] += 1
-        if not filters:
-            self._ready[client.index] = True
-
-    def client_subscribed(self, client: Client, reasons: list[int], /) -> None:
-        """A SUBACK came. One that refuses a filter leaves the connection without all it needs."""
-        self._work.meter.subscribed(reasons)
-        if all(reason < FAILURE for reason in reasons):
-            self._unanswered[client.index] -= 1
-        if self._unanswered[client.index] == 0:
-            self._ready[client.index] = True
-
-    def client_ended(self, client: Client, cause: str, /, *, was_connected: bool) -> None:  # noqa: ARG002 - of the protocol
-        """The connection ended; come back."""
-        if self._is_over:
-            return
-        work = self._work
-        work.meter.reason(f"{cause} ({self.name})")
-        index = client.index
-        self._losses[index] += 1
-        wait_s = delay_s(_RECONNECT, client.attempts, self._seed, -1 - index, self._losses[index])
-        if wait_s is not None:
-            work.agenda.at(work.clock() + wait_s, partial(self._connect, index))
+    def _filters_of(self, index: int) -> Sequence[str]:
+        return self._watches[index].filters
 
     # Reading
 
@@ -240,26 +167,6 @@ class Observation:
         for group, total in arrived.items():
             self._work.meter.count("received", group, total - self._received.get(group, 0))
         self._received = arrived
-
-    def client_acknowledged(self, _client: Client, _pending: Pending, _reason: int, /) -> None:
-        """Observers publish nothing."""
-
-    def client_resent(self, _client: Client, _count: int, /) -> None:
-        """Observers publish nothing."""
-
-    # Ending
-
-    def look_after(self, now_s: float) -> None:
-        """Look after the connections: pings, time-outs."""
-        for client in self.clients:
-            if client.link is not None:
-                client.look_after(now_s)
-
-    def end(self) -> None:
-        """Disconnect."""
-        self._is_over = True
-        for client in self.clients:
-            client.disconnect()
 
 
 class Finder:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.fleet import Cars
+    from simulator.load.applications import Application
     from simulator.load.assignment import Assignment, Share
     from simulator.load.records import Snapshot
     from simulator.load.sdk_equipment import SdkEquipment, SdkRuntime
@@ -95,11 +96,11 @@ class Worker:
         self._cpu_s = time.process_time()
 
     @property
-    def _applications(self) -> list[Observation | Dispatch]:
+    def _applications(self) -> list[Application]:
         return [*self._observations, *self._dispatches]
 
     @property
-    def _parts(self) -> list[DrivenCars[Any] | Observation | Dispatch]:
+    def _parts(self) -> list[DrivenCars[Any] | Application]:
         return [*self._groups, *self._applications]
 
     # Before the run

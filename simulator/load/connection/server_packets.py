@@ -7,16 +7,27 @@ that is every other packet of a fleet. Knows nothing about connections.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import mqtt5
+from simulator.iotcore.wire import (
+    Decoder,
+    MalformedPacket,
+    PacketType,
+    check_properties,
+    read_checked,
+)
 
-from simulator.iotcore.wire import Decoder, MalformedPacket, PacketType, check_properties
+if TYPE_CHECKING:
+    import mqtt5
 
 _PUBLISH: Final = 3
 _CONTINUES: Final = 0x80
 # Packet type to the bytes between its fixed header and its properties.
-_PROPERTIES_AT: Final = {PacketType.CONNACK: 2, PacketType.SUBACK: 2, PacketType.DISCONNECT: 1}
+_PROPERTIES_AT: Final[dict[int, int]] = {
+    PacketType.CONNACK: 2,
+    PacketType.SUBACK: 2,
+    PacketType.DISCONNECT: 1,
+}
 _DECODER: Final = Decoder()
 
 
@@ -29,27 +40,17 @@ def decoded(packet: bytes) -> mqtt5.Packet:
     Raises:
         MalformedPacket: It is none, or none that a server may send.
     """
-    kind = packet[0] >> 4
-    if kind == _PUBLISH:
+    if packet[0] >> 4 == _PUBLISH:
         return _DECODER.decode(packet)
-    try:
-        if kind != PacketType.PINGRESP:
-            _check(packet, _PROPERTIES_AT.get(kind))  # type: ignore[call-overload] # int or not
-        found, size = mqtt5.read(memoryview(packet))
-    except (ValueError, IndexError, OverflowError) as error:
-        raise MalformedPacket(str(error)) from error
-    except BaseException as error:
-        # The codec's aborts derive from BaseException directly; real interrupts pass.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise MalformedPacket("the codec gave up") from error
-    if size != len(packet):
-        raise MalformedPacket("bytes after the end of the packet")
-    return found
+    return read_checked(packet, _check)
 
 
-def _check(packet: bytes, properties_at: int | None) -> None:
+def _check(packet: bytes) -> None:
     """Check what the codec does not survive: text that is not UTF-8."""
+    kind = packet[0] >> 4
+    if kind == PacketType.PINGRESP:
+        return
+    properties_at = _PROPERTIES_AT.get(kind)
     if properties_at is None:
         raise MalformedPacket("no packet that a server sends to this client")
     body = 1
