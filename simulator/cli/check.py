@@ -14,6 +14,7 @@ from rich.text import Text
 from certs.terminal import console, error_console, print_table, printable
 from simulator.forecast.outlook import of as forecast
 from simulator.forecast.presentation import outlook_view
+from simulator.load.target.quota_books import table_of
 from simulator.load.traffic.payloads import typical_bytes
 from simulator.scenario.explanation import explain, plan
 from simulator.scenario.loader import ScenarioError, load
@@ -55,7 +56,7 @@ def check(
     roster = Roster(loaded.scenario)
     paragraphs = explain(loaded.scenario, roster, _message_bytes)
     plans = plan(loaded.scenario, roster, _message_bytes)
-    outlook = forecast(loaded.scenario, roster)
+    outlook = forecast(loaded.scenario, roster, table_of(loaded.scenario.target, loaded.base))
     if as_json:
         document = _document(loaded, paragraphs, plans, outlook)
         typer.echo(json.dumps(document, ensure_ascii=False))

@@ -3,68 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import importlib.metadata
 import logging
 import os
 import sys
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
+import msgspec
 import structlog
 import typer
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from certs.errors import ConfigurationError
-from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
-from certs.terminal import console, error_console, parse_duration_s, printable
-from simulator.cli.attendance import attend, counts_text
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.joints import Effect
+from certs.errors import ConfigurationError, StorageError
+from certs.store import DEFAULT_ROOT, STORE_VARIABLE
+from certs.terminal import console, error_console, parse_duration_s
+from simulator import event_loop
+from simulator.cli.attendance import attend
+from simulator.cli.core_figures import line, panel, refusals
+from simulator.iotcore.assembly import is_open_to_all, prepare_store, stand_in
+from simulator.iotcore.configuration import CoreConfiguration, example_text, overlaid, read
+from simulator.iotcore.configuration.model import DEFAULT_PORT
 from simulator.iotcore.process import prepare_for_many_connections
-from simulator.iotcore.registry import Registry
-from simulator.iotcore.registry_files import (
-    DEVELOPMENT_POLICY,
-    StoreRegistration,
-    account_of,
-    read_policies,
-    read_registry,
-)
-from simulator.iotcore.server import DEFAULT_PORT, CoreServer
 from simulator.iotcore.throttling.account import Mode
-from simulator.iotcore.throttling.choosing import OFF, Choice, choose
-from simulator.iotcore.tls import ServerTls
 from simulator.quotas.files import DEFAULT
-from simulator.quotas.wording import refusals_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from rich.console import Console
 
-    from simulator.iotcore.policy import Policy
+    from simulator.iotcore.status.document import Status
 
-_PANEL_EVERY_S = 0.5
-_LINE_EVERY_S = 5.0
-_REFRESH_EVERY_S = 2.0
-_CLIENTS_SHOWN = 10
-_QUOTAS_SHOWN = 5
-_RATES = ("publishes_in", "publishes_out")
-_PLAIN_TOTALS = (
-    "connections",
-    "connects",
-    "disconnects",
-    "subscribes",
-    "publishes_in",
-    "publishes_out",
-    "messages_queued",
-    "bytes_in",
-    "bytes_out",
-    "tls_pending",
-)
+_PANEL_EVERY_S: Final = 0.5
+_LINE_EVERY_S: Final = 5.0
 
 
 class QuotaAnswer(StrEnum):
@@ -73,13 +47,17 @@ class QuotaAnswer(StrEnum):
     SILENCE = "silence"
     PUBACK = "puback"
 
-    @property
-    def effect(self) -> Effect:
-        """What the broker calls it."""
-        return Effect.DISCARD if self is QuotaAnswer.SILENCE else Effect.REFUSE
-
 
 def core(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Configuration (YAML). The other options beat it."),
+    ] = None,
+    write_config: Annotated[
+        Path | None,
+        typer.Option(help="Write a commented configuration to this file, or - to show it; end."),
+    ] = None,
     store: Annotated[
         Path, typer.Option(envvar=STORE_VARIABLE, help="Certificate store; see morai-certs.")
     ] = DEFAULT_ROOT,
@@ -107,6 +85,11 @@ def core(
         list[Path] | None,
         typer.Option(help="Another CA (PEM) whose client certificates may connect. Repeatable."),
     ] = None,
+    require_sni: Annotated[bool, typer.Option(help="Refuse TLS without a server name.")] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which everything survives a restart; else it is forgotten."),
+    ] = None,
     quotas: Annotated[
         str,
         typer.Option(
@@ -122,20 +105,35 @@ def core(
         QuotaAnswer,
         typer.Option(help="To a QoS 1 publish above a rate: no PUBACK, or PUBACK 0x97."),
     ] = QuotaAnswer.SILENCE,
+    clock_ahead: Annotated[
+        str, typer.Option(metavar="DURATION", help="Start with the clock ahead: 90m, 7d.")
+    ] = "0",
+    api: Annotated[bool, typer.Option(help="Serve the AWS API over HTTP on the same port.")] = True,
+    status: Annotated[
+        bool,
+        typer.Option(help="Serve status and metrics under /_core/."),
+    ] = True,
+    allow_time_travel: Annotated[
+        bool, typer.Option(help="POST /_core/clock moves the clock ahead.")
+    ] = False,
+    allow_drop: Annotated[
+        bool, typer.Option(help="POST /_core/clients/ID/drop cuts a connection.")
+    ] = False,
     duration: Annotated[
         float | None,
         typer.Option("--for", parser=parse_duration_s, metavar="DURATION", help="30s, 500ms, 5m."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
 ) -> None:
-    r"""Stand in for AWS IoT Core: MQTT 5 over mutual TLS with IoT policies.
+    r"""Stand in for AWS IoT Core: MQTT, its services and its API behind one TLS port.
 
     Every thing of the store is a registered, active certificate with the policies named; things
     issued later are registered within seconds. Without --policy everything is allowed to them. It
     ends with Ctrl-C or after --for.
 
     The default quotas of AWS are enforced: 100 publishes a second and connection, one CONNECT a
-    second and client id, and so on (docs/iotcore-quotas.md).
+    second and client id, and so on (docs/iotcore-quotas.md). What it is doing is shown here, at
+    https://127.0.0.1:8883/_core/ and by morai-sim status.
 
     Examples:
 
@@ -143,39 +141,79 @@ def core(
 
       morai-sim core --policy vehicle-policy.json --port 8883
 
+      morai-sim core --write-config core.yaml
+
+      morai-sim core --config core.yaml --data-dir core-data
+
       morai-sim core --registry registry.toml --host 0.0.0.0
 
       morai-sim core --quotas low --quota-mode observe
 
       morai-sim core --for 30s --json
     """
-    files = Store(store)
-    _prepare_store(files, make_missing=init)
-    registered = Registry()
-    policies = read_policies(policy or [])
-    named = read_registry(registry, registered) if registry is not None else None
-    if not policies and registry is None:
+    if write_config is not None:
+        _write_example(write_config)
+        return
+    options = {
+        "store": store,
+        "init": init,
+        "policy": policy,
+        "registry": registry,
+        "host": host,
+        "port": port,
+        "region": region,
+        "account": account,
+        "trust": trust,
+        "require_sni": require_sni,
+        "data_dir": data_dir,
+        "quotas": quotas,
+        "quota_mode": quota_mode,
+        "quota_answer": quota_answer,
+        "clock_ahead": clock_ahead,
+        "api.enabled": api,
+        "status.enabled": status,
+        "status.allow_time_travel": allow_time_travel,
+        "status.allow_drop": allow_drop,
+    }
+    given = {key: value for key, value in options.items() if _is_given(context, key)}
+    in_file = read(config) if config is not None else CoreConfiguration()
+    configuration = overlaid(in_file, given)
+    for made in prepare_store(configuration):
+        error_console().print(made)
+    if is_open_to_all(configuration):
         error_console().print("No --policy: registered certificates may do everything.")
-    attached = policies or ([DEVELOPMENT_POLICY] if registry is None else [])
-    registration = StoreRegistration(registered, files, attached) if attached else None
-    if registration is not None:
-        registration.refresh()
-    identity = files.server_identity()
-    trusted = [*([files.ca_certificate_path] if files.has_authority() else []), *(trust or [])]
-    owner = _account(region, account, named, policies)
-    choice = choose(quotas, owner.region, quota_mode, quota_answer.effect)
-    server = CoreServer(
-        registered,
-        ServerTls(identity.certificate_path, identity.key_path, trusted),
-        host,
-        port,
-        account=owner,
-        limits=choice.limits,
-        quotas=choice.quotas,
-    )
     _log_to_standard_error(live=console().is_terminal and not as_json)
     prepare_for_many_connections()
-    _run_loop(lambda: _run(server, choice, registration, limit_s=duration, as_json=as_json))
+    event_loop.run(_run(configuration, limit_s=duration, as_json=as_json))
+
+
+def _is_given(context: typer.Context, key: str) -> bool:
+    """Whether somebody gave an option, here or in the environment.
+
+    Args:
+        context: Of the call.
+        key: Its key in the configuration.
+    """
+    name = key.removesuffix(".enabled").rpartition(".")[2]
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in {"COMMANDLINE", "ENVIRONMENT", "PROMPT"}
+
+
+def _write_example(path: Path) -> None:
+    text = example_text()
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists", "name another file with --write-config, or move this one away"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+    error_console().print(f"Wrote {path}. Next: morai-sim core --config {path}", soft_wrap=True)
 
 
 def _log_to_standard_error(*, live: bool) -> None:
@@ -195,188 +233,39 @@ def _log_to_standard_error(*, live: bool) -> None:
     )
 
 
-def _run_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415 - exists on Unix only
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
-
-
-async def _run(
-    server: CoreServer,
-    choice: Choice,
-    registration: StoreRegistration | None,
-    *,
-    limit_s: float | None,
-    as_json: bool,
-) -> None:
-    stop = asyncio.Event()
+async def _run(configuration: CoreConfiguration, *, limit_s: float | None, as_json: bool) -> None:
     out = console()
     live = out.is_terminal and not as_json
-    async with server:
-        watch = _Watch(server, choice)
-        duties = [_show(watch, out, live=live, as_json=as_json)]
-        if registration is not None:
-            duties.append(_keep_registered(registration))
-        await attend(stop, duties, limit_s)
-        final = watch.report()
+    now_s = asyncio.get_running_loop().time
+    async with stand_in(configuration, importlib.metadata.version("morai-edge")) as running:
+
+        def ask() -> Status:
+            return running.observer.status(now_s())
+
+        duties = [running.look_after(), _show(ask, out, running.page, live=live, as_json=as_json)]
+        await attend(asyncio.Event(), duties, limit_s)
+        final = ask()
     if as_json:
-        typer.echo(json.dumps({**final, "final": True}))
-    else:
-        out.print(_panel(final) if live else _line(final), soft_wrap=True)
-        for text in [] if live else _refusals(final):
-            out.print(Text(text), soft_wrap=True)
+        typer.echo(msgspec.json.encode({**msgspec.to_builtins(final), "final": True}))
+        return
+    out.print(panel(final) if live else line(final), soft_wrap=True)
+    for text in [] if live else refusals(final):
+        out.print(Text(text), soft_wrap=True)
 
 
-async def _keep_registered(registration: StoreRegistration) -> NoReturn:
-    """Register things that are issued while the server runs."""
-    while True:
-        await asyncio.sleep(_REFRESH_EVERY_S)
-        # A certificate that is being written, or damaged, must not end the server.
-        with contextlib.suppress(ConfigurationError):
-            registration.refresh()
-
-
-async def _show(watch: _Watch, out: Console, *, live: bool, as_json: bool) -> NoReturn:
+async def _show(
+    ask: Callable[[], Status], out: Console, page: str, *, live: bool, as_json: bool
+) -> NoReturn:
     if live:
-        with Live(_panel(watch.report()), console=out, transient=True) as panel:
+        hint = f"Ctrl-C ends it.{f' In a browser: {page}' if page else ''}"
+        with Live(panel(ask(), hint=hint), console=out, transient=True) as shown:
             while True:
                 await asyncio.sleep(_PANEL_EVERY_S)
-                panel.update(_panel(watch.report()))
+                shown.update(panel(ask(), hint=hint))
     while True:
-        report = watch.report()
         if as_json:
-            typer.echo(json.dumps(report))
+            typer.echo(msgspec.json.encode(ask()))
         else:
-            out.print(_line(report), soft_wrap=True)
+            out.print(line(ask()), soft_wrap=True)
         sys.stdout.flush()
         await asyncio.sleep(_LINE_EVERY_S)
-
-
-class _Watch:
-    """What the server is doing, with rates since the last look."""
-
-    def __init__(self, server: CoreServer, choice: Choice) -> None:
-        self._server = server
-        self._choice = choice
-        self._seen_s = asyncio.get_running_loop().time()
-        self._seen = server.counters()
-
-    def report(self) -> dict[str, Any]:
-        """Totals, rates, clients and causes of refusals."""
-        now_s = asyncio.get_running_loop().time()
-        totals = self._server.counters()
-        elapsed_s = max(now_s - self._seen_s, 1e-3)
-        rates = {name: (totals[name] - self._seen[name]) / elapsed_s for name in _RATES}
-        self._seen, self._seen_s = totals, now_s
-        clients = self._server.clients()
-        return {
-            "host": self._server.host,
-            "port": self._server.port,
-            "registered": len(self._server.registry.certificate_ids),
-            **{name: totals[name] for name in _PLAIN_TOTALS},
-            **{f"{name}_per_s": round(rate, 1) for name, rate in rates.items()},
-            "sessions": len(clients),
-            "causes": {name: n for name, n in totals.items() if name not in _PLAIN_TOTALS},
-            "quotas": self._quotas(),
-            "clients": [
-                {
-                    "client_id": client.client_id,
-                    "connected": client.is_connected,
-                    "address": client.source_ip,
-                    "subscriptions": client.subscriptions,
-                    "queued": client.queued,
-                }
-                for client in clients[:_CLIENTS_SHOWN]
-            ],
-        }
-
-    def _quotas(self) -> dict[str, Any]:
-        """Which quotas are in force, and what they refused or would have refused."""
-        table, quotas = self._choice.table, self._choice.quotas
-        refused = self._server.quota_report()
-        if table is None or quotas is None:
-            return {"table": OFF, "refused": refused}
-        for quota_id, entry in refused.items():
-            entry["text"] = refusals_text(table.quotas[quota_id], entry["refused"])
-        return {
-            "table": table.name,
-            "date": table.date,
-            "mode": quotas.mode.value,
-            "refused": refused,
-        }
-
-
-def _panel(report: dict[str, Any]) -> Table:
-    table = Table(
-        title=f"AWS IoT Core stand-in on {report['host']} port {report['port']}",
-        show_header=False,
-        title_justify="left",
-    )
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row(
-        "connections",
-        f"{report['connections']}   sessions {report['sessions']}"
-        f"   registered {report['registered']}",
-    )
-    for name in _RATES:
-        label = name.replace("_", " ")
-        table.add_row(label, f"{report[name]:,}   {report[f'{name}_per_s']:,.0f}/s")
-    table.add_row("refused, dropped", counts_text(report["causes"]))
-    quotas = report["quotas"]
-    table.add_row("quotas", Text(printable(f"{quotas['table']} {quotas.get('mode', '')}".strip())))
-    for text in _refusals(report):
-        table.add_row("", Text(text))
-    for client in report["clients"]:
-        # Client ids come from the network and may hold terminal control characters.
-        state = client["address"] if client["connected"] else "offline"
-        detail = f"{state}   subscriptions {client['subscriptions']}   queued {client['queued']}"
-        table.add_row(Text(printable(client["client_id"])), Text(detail))
-    hidden = report["sessions"] - len(report["clients"])
-    if hidden > 0:
-        table.add_row("", f"and {hidden:,} more")
-    return table
-
-
-def _refusals(report: dict[str, Any]) -> list[str]:
-    """A line for each broken quota, the most broken first, with the client refused most often."""
-    entries = sorted(report["quotas"]["refused"].values(), key=lambda entry: -entry["refused"])
-    return [
-        f"{entry['text']}, most often to {printable(entry['clients'][0]['client_id'])!r}"
-        for entry in entries[:_QUOTAS_SHOWN]
-        if "text" in entry
-    ]
-
-
-def _line(report: dict[str, Any]) -> str:
-    return (
-        f"port {report['port']}: connections {report['connections']},"
-        f" in {report['publishes_in']} ({report['publishes_in_per_s']:.0f}/s),"
-        f" out {report['publishes_out']} ({report['publishes_out_per_s']:.0f}/s),"
-        f" refused and dropped: {counts_text(report['causes'])}"
-    )
-
-
-def _prepare_store(store: Store, *, make_missing: bool) -> None:
-    if not store.has_authority() and not store.has_server() and not make_missing:
-        raise ConfigurationError(
-            f"there is no certificate store in {store.root}",
-            "add --init to make one, or name another with --store",
-        )
-    if make_missing and not store.has_authority():
-        store.init_authority()
-        error_console().print(f"Made a CA in {store.root}")
-    if make_missing and not store.has_server():
-        store.issue_server()
-        error_console().print(f"Made a server certificate in {store.root}")
-
-
-def _account(
-    region: str | None, account: str | None, named: Account | None, policies: list[Policy]
-) -> Account:
-    """The account of the ARNs: as asked for, as the registry file says, as the policies say."""
-    found = named or account_of(policies) or Account()
-    return Account(region or found.region, account or found.account_id)

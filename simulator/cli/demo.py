@@ -23,6 +23,7 @@ from rich.text import Text
 
 from certs.errors import EXIT_CHECK_FAILED, ConfigurationError, StorageError
 from certs.terminal import console, error_console, parse_duration_s, printable
+from simulator import event_loop
 from simulator.demo.panel import DemoPanel
 from simulator.demo.performance import perform_recording, perform_story
 from simulator.replay.recording import read
@@ -228,14 +229,7 @@ def _run(performance: Coroutine[Any, Any, Verdict], audience: _Listening | _Watc
                 with contextlib.suppress(asyncio.CancelledError):
                     await following
 
-    if sys.platform == "win32":
-        # aiomqtt watches its socket with add_reader, which the default loop there lacks.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            return runner.run(play())
-    import uvloop  # noqa: PLC0415 - does not exist on Windows
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(play())
+    return event_loop.run(play(), watches_sockets=True)
 
 
 @contextlib.contextmanager

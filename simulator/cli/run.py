@@ -10,7 +10,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -22,15 +22,19 @@ from certs.errors import (
     StorageError,
 )
 from certs.terminal import console, error_console, print_error, printable
+from simulator import event_loop
 from simulator.cli.outcome import EXIT_INTERRUPTED, exit_code
 from simulator.cli.showing import NOBODY_LISTENS, Show, warn
 from simulator.forecast.outlook import of as forecast
 from simulator.forecast.presentation import outlook_brief
 from simulator.forecast.prices import needs_confirmation
+from simulator.iotcore.throttling.account import Mode  # noqa: TC001 - typer reads the annotations
 from simulator.load.records import Event, Header
 from simulator.load.run import Listener, Plan, check_machine, workers_for
 from simulator.load.run import run as run_plan
 from simulator.load.target import machine
+from simulator.load.target.quota_books import table_of
+from simulator.quotas.files import DEFAULT, LOW
 from simulator.report import documents, junit
 from simulator.report.result import Result
 from simulator.report.summary import print_summary
@@ -46,14 +50,17 @@ from simulator.report.writing import (
 )
 from simulator.scenario.loader import load
 from simulator.scenario.roster import Roster
+from simulator.scenario.rules import problems
+from simulator.scenario.schema import OFF, StandInTarget
 from simulator.watch.exporter import Exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from simulator.forecast.outlook import Outlook
     from simulator.load.records import Record
     from simulator.report.verdict import Verdict
+    from simulator.scenario.schema import Scenario
 
 _DEFAULT_OUT: Final = Path("results")
 
@@ -84,6 +91,17 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="AWS only: run whatever it costs.")
     ] = False,
+    quotas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="default|low|off|FILE",
+            help="Quotas of the stand-in, instead of the scenario's.",
+        ),
+    ] = None,
+    quota_mode: Annotated[
+        Mode | None,
+        typer.Option(help="Refuse what breaks a quota of the stand-in, or only count it."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
 ) -> None:
     """Run a scenario: connect its cars, drive them, and judge what was measured.
@@ -103,14 +121,17 @@ def run(
 
       morai-sim run scenarios/city-1k.yaml --workers 4 --prometheus 9100
 
+      morai-sim run scenarios/city-100.yaml --quotas low --quota-mode enforce
+
       morai-sim run my-scenario.yaml --out ci-results --junit checks.xml --json
     """
     loaded = load(file)
     scenario = loaded.scenario
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
+    scenario = _with_quotas(scenario, quotas, quota_mode)
     roster = Roster(scenario)
-    outlook = forecast(scenario, roster)
+    outlook = forecast(scenario, roster, table_of(scenario.target, loaded.base))
     plan = Plan(
         scenario,
         loaded.base,
@@ -132,6 +153,35 @@ def run(
     code = _run_and_judge(plan, out, prometheus, junit_file, as_json=as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _with_quotas(scenario: Scenario, quotas: str | None, mode: Mode | None) -> Scenario:
+    """The scenario with other quotas of its stand-in.
+
+    Raises:
+        ConfigurationError: Its target is no stand-in, or what it has to have is taken away.
+    """
+    changes: dict[str, str] = {}
+    if quotas is not None:
+        # A path on the command line is relative to where the command is given.
+        is_name = quotas in {DEFAULT, LOW, OFF}
+        changes["quotas"] = quotas if is_name else str(Path(quotas).resolve())
+    if mode is not None:
+        changes["quota_mode"] = mode.value
+    if not changes:
+        return scenario
+    if not isinstance(scenario.target, StandInTarget):
+        raise ConfigurationError(
+            f"--quotas and --quota-mode are of the stand-in; the target is {scenario.target.kind}",
+            "leave them out, or write target: {kind: stand-in}",
+        )
+    changed = scenario.model_copy(update={"target": scenario.target.model_copy(update=changes)})
+    found = problems(changed)
+    if found:
+        raise ConfigurationError(
+            f"with these quotas the scenario cannot be run: {found[0][1]}", "choose other quotas"
+        )
+    return changed
 
 
 def _is_agreed(outlook: Outlook, max_cost_usd: float, *, yes: bool) -> bool:
@@ -168,7 +218,7 @@ def _run_and_judge(
     try:
         with ResultFile(folder.raw) as raw:
             recorder = _Recorder(raw, result, show)
-            _run_loop(lambda: _run(plan, recorder, show, stop, prometheus))
+            event_loop.run(_run(plan, recorder, show, stop, prometheus))
     except (asyncio.CancelledError, KeyboardInterrupt):
         stop.set()
     except Exception as error:
@@ -254,15 +304,6 @@ def _on_signals(interrupt: Callable[[], None]) -> None:
         # Where a loop has no signal handlers, Ctrl-C ends the process as usual.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, interrupt)
-
-
-def _run_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415 - exists on Unix only
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
 
 
 # After the run

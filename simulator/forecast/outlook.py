@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.forecast import demand, prices, quotas, tables
 from simulator.forecast.regions import region_of_target
+from simulator.quotas.files import DEFAULT, LOW
 
 if TYPE_CHECKING:
     from simulator.forecast.figures import Demand
     from simulator.forecast.prices import CostEstimate
     from simulator.forecast.quotas import QuotaReport
+    from simulator.quotas.table import QuotaTable
     from simulator.scenario.roster import Roster
     from simulator.scenario.schema import Scenario
 
@@ -42,17 +44,30 @@ class Outlook:
         }
 
 
-def of(scenario: Scenario, roster: Roster) -> Outlook:
+def of(scenario: Scenario, roster: Roster, quota_table: QuotaTable | None = None) -> Outlook:
     """The forecast of a scenario, with the newest tables for the Region of its target.
+
+    Args:
+        scenario: The scenario.
+        roster: Its cars.
+        quota_table: Quotas to hold it against instead, such as those a stand-in has in force.
 
     Raises:
         ConfigurationError: A name leaves no room for the topics of the contract.
     """
     asked = demand.of(scenario, roster)
+    called = "" if quota_table is None else _name_of(quota_table)
     region = region_of_target(scenario.target)
     return Outlook(
         asked,
-        quotas.check(asked, tables.quota_table(region)),
+        quotas.check(asked, quota_table or tables.quota_table(region), called),
         prices.estimate(asked, tables.price_list(region)),
         scenario.target.kind == "aws",
     )
+
+
+def _name_of(table: QuotaTable) -> str:
+    """What a table is called that was chosen; empty for the default one."""
+    if table.name == DEFAULT:
+        return ""
+    return "quotas of the smaller Regions" if table.name == LOW else f"quotas of {table.name}"

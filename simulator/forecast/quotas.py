@@ -62,12 +62,14 @@ class QuotaReport:
         date: When they were read.
         sources: Where.
         findings: One for each quota that the demand has a figure for.
+        called: What these quotas are called; empty for the default ones of the Region.
     """
 
     region: str
     date: str
     sources: tuple[str, ...]
     findings: tuple[QuotaFinding, ...]
+    called: str = ""
 
     @property
     def broken(self) -> tuple[QuotaFinding, ...]:
@@ -82,10 +84,13 @@ class QuotaReport:
     @property
     def text(self) -> str:
         """The verdict in one line."""
+        named = self.called or f"default quotas of {self.region}"
         if self.fits:
-            return f"fits the default quotas of {self.region} ({self.date})"
+            return f"fits the {named} ({self.date})"
         names = "; ".join(finding.name for finding in self.broken)
         count = len(self.broken)
+        if self.called:
+            return f"breaks {count} of the {named} ({self.date}): {names}"
         quotas = "quota" if count == 1 else "quotas"
         return f"breaks {count} default {quotas} of {self.region} ({self.date}): {names}"
 
@@ -100,10 +105,15 @@ class QuotaReport:
         }
 
 
-def check(demand: Demand, table: QuotaTable) -> QuotaReport:
+def check(demand: Demand, table: QuotaTable, called: str = "") -> QuotaReport:
     """Hold a demand against quotas.
 
     Quotas that no figure of the demand is about are passed over.
+
+    Args:
+        demand: The demand.
+        table: The quotas.
+        called: What they are called, when they are not the default ones of the Region.
     """
     findings = []
     for need, peak in demand.needs.items():
@@ -111,7 +121,7 @@ def check(demand: Demand, table: QuotaTable) -> QuotaReport:
         if quota is not None:
             findings.append(_finding(demand, need, peak.value, peak.where, quota))
     findings.sort(key=lambda finding: finding.fits)
-    return QuotaReport(table.region, table.date, table.sources, tuple(findings))
+    return QuotaReport(table.region, table.date, table.sources, tuple(findings), called)
 
 
 def _finding(demand: Demand, need: Need, needed: float, where: str, quota: Quota) -> QuotaFinding:

@@ -17,7 +17,7 @@ from simulator.iotcore.topics import (
 )
 
 if TYPE_CHECKING:
-    from simulator.iotcore.identity import ClientCertificate
+    from simulator.iotcore.identity import Principal
     from simulator.iotcore.joints import ReservedTopics
     from simulator.iotcore.limits import Limits
     from simulator.iotcore.registry import Registry
@@ -62,19 +62,19 @@ class Authorizer:
         account: The ARNs to build.
         reserved: Which `$` topics exist.
         limits: Sizes of topics and filters.
-        certificate: The connection's certificate.
-        client_id: The connection's client id.
+        principal: Who the client is.
+        client_id: The connection's client id; None for a request that has none, over HTTPS.
         source_ip: The connection's address.
         connect_attributes: Values of the condition key `iot:ConnectAttributes`.
     """
 
     __slots__ = (
         "_account",
-        "_certificate",
         "_client_id",
         "_connect_attributes",
         "_limits",
         "_permissions",
+        "_principal",
         "_publish",
         "_receive",
         "_receive_prefixes",
@@ -91,8 +91,8 @@ class Authorizer:
         reserved: ReservedTopics,
         limits: Limits,
         *,
-        certificate: ClientCertificate,
-        client_id: str,
+        principal: Principal,
+        client_id: str | None,
         source_ip: str,
         connect_attributes: tuple[str, ...] = (),
     ) -> None:
@@ -100,25 +100,24 @@ class Authorizer:
         self._account = account
         self._reserved = reserved
         self._limits = limits
-        self._certificate = certificate
+        self._principal = principal
         self._client_id = client_id
         self._source_ip = source_ip
         self._connect_attributes = connect_attributes
         self._publish: dict[str, int] = {}
         self._receive: dict[str, bool] = {}
-        self._bind()
+        self.rebind()
 
-    def _bind(self) -> None:
+    def rebind(self) -> None:
+        """Compute the permissions anew, because the principal's own policies changed."""
         registry = self._registry
-        certificate_id = self._certificate.certificate_id
         self._revision = registry.revision
-        thing = registry.thing_of(certificate_id, self._client_id)
-        values = {
-            **self._certificate.policy_values,
-            "iot:clientid": (self._client_id,),
-            "aws:sourceip": (self._source_ip,),
-            "iot:connection.thing.isattached": ("true" if thing else "false",),
-        }
+        values = {**self._principal.policy_values, "aws:sourceip": (self._source_ip,)}
+        thing = None
+        if self._client_id is not None:
+            thing = self._principal.thing(registry, self._client_id)
+            values["iot:clientid"] = (self._client_id,)
+            values["iot:connection.thing.isattached"] = ("true" if thing else "false",)
         if thing is not None:
             values["iot:connection.thing.thingname"] = (thing.name,)
             if thing.type_name is not None:
@@ -126,7 +125,7 @@ class Authorizer:
             for name, value in thing.attributes.items():
                 values[f"iot:connection.thing.attributes[{name.lower()}]"] = (value,)
         self._permissions = Permissions(
-            registry.policies_of(certificate_id),
+            self._principal.policies(registry, self._client_id),
             values,
             {"iot:connectattributes": self._connect_attributes},
         )
@@ -147,7 +146,7 @@ class Authorizer:
     def publish(self, topic: str) -> int:
         """Reason code for a PUBLISH to this topic; 0 when it is allowed."""
         if self._revision != self._registry.revision:
-            self._bind()
+            self.rebind()
         code = self._publish.get(topic)
         if code is None:
             code = self._decide_publish(topic)
@@ -191,7 +190,7 @@ class Authorizer:
     def may_receive(self, topic: str) -> bool:
         """Whether `iot:Receive` allows a delivery from this topic."""
         if self._revision != self._registry.revision:
-            self._bind()
+            self.rebind()
         if topic.startswith(self._receive_prefixes):
             return True
         allowed = self._receive.get(topic)
@@ -216,5 +215,5 @@ class Authorizer:
 
     def _current(self) -> Permissions:
         if self._revision != self._registry.revision:
-            self._bind()
+            self.rebind()
         return self._permissions

@@ -13,28 +13,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import mqtt5
 
 from simulator.iotcore.authorization import Account
+from simulator.iotcore.choices import Choices
 from simulator.iotcore.connecting import Connecting
 from simulator.iotcore.connection import ADMITTED, Connection, Output, State, Step
+from simulator.iotcore.connectivity import RecentEnds
 from simulator.iotcore.counters import Cause, Counters
 from simulator.iotcore.delivery import Distributor
+from simulator.iotcore.dialect.mqtt_5 import Mqtt5
+from simulator.iotcore.dialect.mqtt_311 import Mqtt311
 from simulator.iotcore.framing import FramingFault
 from simulator.iotcore.joints import DocumentedTopics, Unlimited
 from simulator.iotcore.lifecycle import DisconnectReason, LifecycleEvents
 from simulator.iotcore.lifetimes import Lifetimes, Why
 from simulator.iotcore.limits import Limits
 from simulator.iotcore.outputs import Outputs
+from simulator.iotcore.publish_requests import PublishRequests
 from simulator.iotcore.publishing import Publishing
 from simulator.iotcore.retained import RetainedMessages
 from simulator.iotcore.routing import Router
 from simulator.iotcore.subscribing import Subscribing
 from simulator.iotcore.subscriptions import Subscriptions
-from simulator.iotcore.wire import Decoder, MalformedPacket
+from simulator.iotcore.wire import MQTT_3_1_1, MQTT_5, MalformedPacket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from simulator.iotcore.connectivity import Connectivity
     from simulator.iotcore.identity import Peer
-    from simulator.iotcore.joints import Claim, Quotas, ReservedTopics
+    from simulator.iotcore.joints import Answer, Claim, Newcomers, Quotas, ReservedTopics
     from simulator.iotcore.message import Message
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.session import Session
@@ -53,6 +59,8 @@ class ClientSummary(NamedTuple):
     keep_alive_s: int
     subscriptions: int
     queued: int
+    publishes_in: int
+    publishes_out: int
 
 
 class Broker:
@@ -67,9 +75,13 @@ class Broker:
         limits: Bounds.
         quotas: Rates and counts of the account; none by default.
         reserved: The services behind `$` topics; none by default.
+        newcomers: Just-in-time registration; none by default.
+        choices: Answers that AWS leaves open.
 
     Attributes:
         counters: Totals by cause.
+        retained: The retained messages.
+        publish_requests: Publishes that are no MQTT packets.
     """
 
     def __init__(
@@ -83,27 +95,33 @@ class Broker:
         limits: Limits | None = None,
         quotas: Quotas | None = None,
         reserved: ReservedTopics | None = None,
+        newcomers: Newcomers | None = None,
+        choices: Choices | None = None,
     ) -> None:
         account = account or Account()
         limits = limits or Limits()
         quotas = quotas or Unlimited()
         reserved = reserved or DocumentedTopics()
+        choices = choices or Choices()
         self.counters = counters = Counters()
         self._limits = limits
+        self._choices = choices
         self._quotas = quotas
         self._outputs = outputs = Outputs(
             limits.outgoing_soft_bytes, limits.outgoing_hard_bytes, counters
         )
-        self._decoder = decoder = Decoder()
         subscriptions: Subscriptions[Session] = Subscriptions()
+        self._reserved = reserved
+        self._ends = RecentEnds(unix_s_at_zero)
         events = LifecycleEvents(unix_s_at_zero)
         distributor = Distributor(outputs, counters, quotas, choose)
         self._lifetimes = lifetimes = Lifetimes(
-            limits, quotas, registry, events, subscriptions, outputs, counters
+            limits, quotas, registry, events, subscriptions, outputs, counters, self._ends
         )
+        self.retained = RetainedMessages(limits.retained_messages, limits.retained_bytes)
         self._router = router = Router(
             subscriptions,
-            RetainedMessages(limits.retained_messages, limits.retained_bytes),
+            self.retained,
             reserved,
             distributor,
             lifetimes.sessions,
@@ -111,6 +129,10 @@ class Broker:
             counters,
         )
         lifetimes.join(router, distributor)
+        reserved.join(self.admit)
+        self.publish_requests = PublishRequests(
+            registry, account, limits, quotas, reserved, router, counters
+        )
         connecting = Connecting(
             registry,
             account,
@@ -123,12 +145,15 @@ class Broker:
             distributor,
             outputs,
             counters,
-            decoder,
+            {MQTT_5: Mqtt5(limits, choices), MQTT_3_1_1: Mqtt311(choices)},
+            choices,
             new_id,
+            newcomers,
         )
         publishing = Publishing(
             registry,
             limits,
+            choices,
             quotas,
             subscriptions,
             lifetimes,
@@ -136,10 +161,18 @@ class Broker:
             distributor,
             outputs,
             counters,
-            decoder,
         )
         subscribing = Subscribing(
-            limits, quotas, events, subscriptions, lifetimes, router, outputs, counters, decoder
+            limits,
+            choices,
+            quotas,
+            events,
+            subscriptions,
+            lifetimes,
+            router,
+            distributor,
+            outputs,
+            counters,
         )
         steps: dict[Step, Callable[[Connection, bytes, float], None]] = {
             Step.CONNECT: connecting.connect,
@@ -207,6 +240,17 @@ class Broker:
         self._lifetimes.end(connection, DisconnectReason.CONNECTION_LOST, now_s)
         self._lifetimes.close_overflowing(now_s)
 
+    def end(self, connection: Connection, reason: DisconnectReason, now_s: float) -> None:
+        """End a connection for a reason outside MQTT, without a packet.
+
+        With CLIENT_INITIATED_DISCONNECT the client said goodbye below MQTT, as with the close frame
+        of a WebSocket, and leaves no will.
+        """
+        if reason is DisconnectReason.CLIENT_INITIATED_DISCONNECT:
+            connection.will = None
+        self._lifetimes.end(connection, reason, now_s)
+        self._lifetimes.close_overflowing(now_s)
+
     def set_writable(self, connection: Connection, is_writable: bool) -> None:
         """The transport became full, or has room again."""
         if is_writable:
@@ -215,17 +259,23 @@ class Broker:
             self._outputs.fill(connection)
 
     def advance(self, now_s: float) -> None:
-        """Do what is due: keep-alive, expiry, delayed wills, certificates that were deactivated.
+        """Do what is due: keep-alive, expiry, delayed wills, time-outs of services and so on.
 
         Call it at `next_deadline_s` and at least once a second.
         """
         self._lifetimes.advance(now_s)
+        deadline_s = self._reserved.next_deadline_s
+        if deadline_s is not None and deadline_s <= now_s:
+            self._router.answer(self._reserved.advance(now_s), now_s)
         self._lifetimes.close_overflowing(now_s)
 
     @property
     def next_deadline_s(self) -> float | None:
         """When `advance` has something to do, if nothing else happens before."""
-        return self._lifetimes.next_deadline_s
+        first_s, second_s = self._lifetimes.next_deadline_s, self._reserved.next_deadline_s
+        if first_s is None or second_s is None:
+            return second_s if first_s is None else first_s
+        return min(first_s, second_s)
 
     @property
     def has_outputs(self) -> bool:
@@ -241,6 +291,11 @@ class Broker:
     def publish(self, message: Message, now_s: float) -> None:
         """Publish a message of the process itself; policies do not apply."""
         self._router.route(message, None, now_s)
+        self._lifetimes.close_overflowing(now_s)
+
+    def answer(self, answers: Sequence[Answer], now_s: float) -> None:
+        """Send what a service had to say to a request that came by another way than MQTT."""
+        self._router.answer(answers, now_s)
         self._lifetimes.close_overflowing(now_s)
 
     def admit(self, claims: Sequence[Claim], client_id: str, now_s: float) -> bool:
@@ -261,28 +316,81 @@ class Broker:
         """What quotas refused, or would have, and to whom; see `Counters.quota_report`."""
         return self.counters.quota_report()
 
-    def send_direct(self, client_id: str, message: Message, now_s: float) -> bool:
+    def send_direct(
+        self,
+        client_id: str,
+        message: Message,
+        now_s: float,
+        acknowledged: Callable[[], None] | None = None,
+    ) -> bool:
         """Deliver to one connected client, subscribed or not; False when it is not connected.
 
-        The SendDirectMessage API asks `admit` for `Cause.QUOTA_DIRECT_MESSAGES` before.
+        The SendDirectMessage API asks `admit` for `Cause.QUOTA_DIRECT_MESSAGES` and `may_receive`
+        before.
+
+        Args:
+            client_id: Whom.
+            message: What.
+            now_s: The time now.
+            acknowledged: Called when the client acknowledges a message at QoS 1. Such a message is
+                for the open connection only.
         """
-        is_sent = self._router.send_direct(client_id, message, now_s)
+        is_sent = self._router.send_direct(client_id, message, now_s, acknowledged)
         self._lifetimes.close_overflowing(now_s)
         return is_sent
 
-    def disconnect(self, client_id: str, now_s: float) -> bool:
-        """End a client's connection as the DeleteConnection API does; False when it has none."""
+    def may_receive(self, client_id: str, topic: str) -> bool:
+        """Whether the policies of a connected client allow it to receive from a topic."""
         connection = self.connection_of(client_id)
-        if connection is None:
-            return False
-        self._lifetimes.end(
-            connection,
-            DisconnectReason.API_INITIATED_DISCONNECT,
-            now_s,
-            code=Why.ADMINISTRATIVE_ACTION,
-        )
+        authorizer = connection.authorizer if connection is not None else None
+        return authorizer is not None and authorizer.may_receive(topic)
+
+    def disconnect(
+        self,
+        client_id: str,
+        now_s: float,
+        *,
+        clean_session: bool = False,
+        prevent_will: bool = False,
+    ) -> bool:
+        """End a client's connection as the DeleteConnection API does.
+
+        Args:
+            client_id: Whose.
+            now_s: The time now.
+            clean_session: Whether its session ends as well, also that of an offline client.
+            prevent_will: Whether its will is discarded.
+
+        Returns:
+            False when it has no connection, and no session that was to be ended.
+        """
+        connection = self.connection_of(client_id)
+        if connection is not None:
+            if prevent_will:
+                connection.will = None
+            self._lifetimes.end(
+                connection,
+                DisconnectReason.API_INITIATED_DISCONNECT,
+                now_s,
+                code=Why.ADMINISTRATIVE_ACTION,
+            )
+        is_ended = clean_session and self._lifetimes.discard_session(client_id, now_s)
         self._lifetimes.close_overflowing(now_s)
-        return True
+        return connection is not None or is_ended
+
+    def connectivity(self, client_id: str, now_s: float) -> Connectivity | None:
+        """What is known of a client's connection, until half an hour after it ended."""
+        connection = self.connection_of(client_id)
+        if connection is not None:
+            return self._ends.is_open(connection)
+        return self._ends.of(client_id, now_s)
+
+    def subscriptions_of(self, client_id: str) -> list[tuple[str, int]] | None:
+        """Filters and QoS of a client's session; None when it has none."""
+        session = self._lifetimes.sessions.get(client_id)
+        if session is None:
+            return None
+        return [(pattern, each.qos) for pattern, each in session.subscriptions.items()]
 
     def close(self, now_s: float) -> None:
         """Disconnect everybody with 0x8B, "server shutting down"."""
@@ -307,6 +415,11 @@ class Broker:
         return session.connection if session is not None else None
 
     @property
+    def lifetimes(self) -> Lifetimes:
+        """All connections and sessions, for whoever keeps them over a restart."""
+        return self._lifetimes
+
+    @property
     def connections(self) -> int:
         """Open transport connections, including those that have not sent CONNECT yet."""
         return len(self._lifetimes.connections)
@@ -315,14 +428,32 @@ class Broker:
         """All sessions, online and stored."""
         return [_summary(session) for session in self._lifetimes.sessions.values()]
 
+    def client(self, client_id: str) -> ClientSummary | None:
+        """One session, online or stored."""
+        session = self._lifetimes.sessions.get(client_id)
+        return _summary(session) if session is not None else None
+
+    @property
+    def sessions(self) -> int:
+        """Sessions, online and stored."""
+        return len(self._lifetimes.sessions)
+
+    def traffic(self) -> dict[str, tuple[int, int]]:
+        """PUBLISH packets from and to every connected client since it connected."""
+        return {
+            connection.client_id: (connection.publishes_in, connection.publishes_out)
+            for connection in self._lifetimes.connections.values()
+            if connection.session is not None
+        }
+
     # Packets that concern the connection alone
 
     def _ping(self, connection: Connection, wire: bytes, _now_s: float) -> None:
-        self._decoder.decode(wire)
+        connection.dialect.decode(wire)
         self._outputs.send(connection, _PINGRESP)
 
     def _disconnect(self, connection: Connection, wire: bytes, now_s: float) -> None:
-        packet = self._decoder.decode(wire)
+        packet = connection.dialect.decode(wire)
         session = connection.session
         if not isinstance(packet, mqtt5.DisconnectPacket) or session is None:
             raise MalformedPacket("not a DISCONNECT")
@@ -351,7 +482,7 @@ class Broker:
         if fault is FramingFault.TOO_LARGE:
             self.counters.refuse(Cause.QUOTA_PACKET_BYTES, connection.client_id)
             text = f"packet longer than {self._limits.packet_bytes} bytes"
-            self._lifetimes.violate(connection, Why.PACKET_TOO_LARGE, text, now_s)
+            self._lifetimes.violate(connection, Why(self._choices.packet_code), text, now_s)
         else:
             self._lifetimes.malformed(connection, "Remaining Length", now_s)
 
@@ -371,4 +502,6 @@ def _summary(session: Session) -> ClientSummary:
         keep_alive_s=connection.keep_alive_s if connection is not None else 0,
         subscriptions=len(session.subscriptions),
         queued=session.queued,
+        publishes_in=connection.publishes_in if connection is not None else 0,
+        publishes_out=connection.publishes_out if connection is not None else 0,
     )

@@ -1,9 +1,9 @@
 """CONNECT: from the first packet of a transport connection to CONNACK, or to a close.
 
 The order of the checks is the order of the service: certificate, protocol level, packet, limits,
-quotas, policy for the client id, policy for the will. MQTT 3.1.1 joins here, where its protocol
-level is known and nothing else has happened; for now it is refused with CONNACK return code 1,
-"unacceptable protocol version" (MQTT 3.1.1 section 3.2.2.3).
+quotas, policy for the client id, policy for the will. The protocol level gives the connection its
+dialect. MQTT 3.1 is refused with CONNACK return code 1, "unacceptable protocol version" (MQTT 3.1.1
+section 3.2.2.3).
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import mqtt5
 from simulator.iotcore import handshake
 from simulator.iotcore.authorization import ALLOWED, Account, Authorizer
 from simulator.iotcore.counters import Cause
-from simulator.iotcore.wire import MQTT_3_1_1, MQTT_5, Decoder, MalformedPacket, connect_level
+from simulator.iotcore.dialect.mqtt_311 import UNACCEPTABLE_VERSION
+from simulator.iotcore.wire import MQTT_5, MalformedPacket, connect_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from simulator.iotcore.choices import Choices
     from simulator.iotcore.connection import Connection
     from simulator.iotcore.counters import Counters
     from simulator.iotcore.delivery import Distributor
-    from simulator.iotcore.identity import ClientCertificate
-    from simulator.iotcore.joints import Quotas, ReservedTopics
+    from simulator.iotcore.dialect.dialect import Dialect
+    from simulator.iotcore.identity import Principal
+    from simulator.iotcore.joints import Newcomers, Quotas, ReservedTopics
     from simulator.iotcore.lifecycle import LifecycleEvents
     from simulator.iotcore.lifetimes import Lifetimes
     from simulator.iotcore.limits import Limits
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.routing import Router
 
-_MQTT_3_REFUSAL = b"\x20\x02\x00\x01"
 _MQTT_5_REFUSAL = mqtt5.ConnAckPacket(
     reason_code=mqtt5.ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION
 ).write()
@@ -54,8 +56,10 @@ class Connecting:
         distributor: Distributor,
         outputs: Outputs,
         counters: Counters,
-        decoder: Decoder,
+        dialects: Mapping[int, Dialect],
+        choices: Choices,
         new_id: Callable[[], str],
+        newcomers: Newcomers | None,
     ) -> None:
         self._registry = registry
         self._account = account
@@ -68,49 +72,67 @@ class Connecting:
         self._distributor = distributor
         self._outputs = outputs
         self._counters = counters
-        self._decoder = decoder
+        self._dialects = dialects
+        self._choices = choices
         self._new_id = new_id
+        self._newcomers = newcomers
 
     def connect(self, connection: Connection, wire: bytes, now_s: float) -> None:
         """Take the first packet of a connection."""
-        certificate = connection.peer.certificate
-        if certificate is None or not self._registry.is_active(certificate.certificate_id):
-            # Observed on the service: TLS completes, then a close without CONNACK.
-            self._lifetimes.refuse(connection, Cause.CERTIFICATE_NOT_ACTIVE, now_s)
+        principal = connection.peer.principal
+        if principal is None or not principal.is_admitted(self._registry):
+            self._turn_away(connection, now_s)
             return
         level = connect_level(wire)
-        if level != MQTT_5:
+        dialect = self._dialects.get(level or 0)
+        if dialect is None:
             self._refuse_level(connection, level, now_s)
             return
+        connection.dialect = dialect
         try:
-            requested = self._decoder.decode(wire)
+            requested = dialect.decode(wire)
         except MalformedPacket:
             # AWS lists no CONNACK code for this, so the connection closes without one.
             self._lifetimes.refuse(connection, Cause.MALFORMED, now_s)
             return
         if not isinstance(requested, mqtt5.ConnectPacket):
             raise MalformedPacket("not a CONNECT")
-        terms = handshake.judge(requested, self._limits, self._new_id(), now_s)
+        terms = handshake.judge(
+            requested, dialect.level, self._limits, self._choices, self._new_id(), now_s
+        )
         if isinstance(terms, handshake.Refusal):
             connection.client_id = requested.client_id[: self._limits.client_id_bytes]
             self._refuse(connection, terms, now_s)
             return
-        authorizer = self._identify(connection, certificate, terms)
+        authorizer = self._identify(connection, principal, terms)
         refusal = self._fault(authorizer, terms, now_s)
         if refusal is not None:
             self._refuse(connection, refusal, now_s)
             return
         self._accept(connection, terms, now_s)
 
+    def _turn_away(self, connection: Connection, now_s: float) -> None:
+        """Close without CONNACK, as observed on the service after TLS had completed.
+
+        A certificate of a registered CA may register itself by this (JITR, JITP).
+        """
+        certificate = connection.peer.certificate
+        if certificate is not None and self._newcomers is not None:
+            source_ip = connection.peer.source_ip
+            answers = self._newcomers.first_connect(certificate.der, source_ip, now_s)
+            if answers:
+                self._router.answer(answers, now_s)
+        self._lifetimes.refuse(connection, Cause.CERTIFICATE_NOT_ACTIVE, now_s)
+
     def _identify(
-        self, connection: Connection, certificate: ClientCertificate, terms: handshake.Terms
+        self, connection: Connection, principal: Principal, terms: handshake.Terms
     ) -> Authorizer:
         authorizer = Authorizer(
             self._registry,
             self._account,
             self._reserved,
             self._limits,
-            certificate=certificate,
+            principal=principal,
             client_id=terms.client_id,
             source_ip=connection.peer.source_ip,
             connect_attributes=terms.connect_attributes,
@@ -118,7 +140,7 @@ class Connecting:
         connection.client_id = terms.client_id
         connection.session_identifier = self._new_id()
         connection.authorizer = authorizer
-        thing = self._registry.exclusive_thing_of(certificate.certificate_id)
+        thing = principal.exclusive_thing(self._registry)
         connection.exclusive_thing = thing.name if thing is not None else None
         return authorizer
 
@@ -156,7 +178,7 @@ class Connecting:
         session, is_resumed = self._lifetimes.begin(connection, terms, now_s)
         self._outputs.send(
             connection,
-            handshake.acknowledgement(terms, self._limits, session_present=is_resumed),
+            connection.dialect.accepted(terms, session_present=is_resumed),
         )
         self._router.announce(self._events.connected(connection, now_s), now_s)
         self._distributor.send_queued(session, now_s)
@@ -164,12 +186,12 @@ class Connecting:
     def _refuse(self, connection: Connection, refusal: handshake.Refusal, now_s: float) -> None:
         if refusal.cause is Cause.CONNECT_DENIED:
             self._router.announce(self._events.connect_failed(connection, now_s), now_s)
-        answer = mqtt5.ConnAckPacket(reason_code=refusal.code, reason_str=refusal.text)
-        self._lifetimes.refuse(connection, refusal.cause, now_s, answer.write())
+        answer = connection.dialect.refused(refusal)
+        self._lifetimes.refuse(connection, refusal.cause, now_s, answer)
 
     def _refuse_level(self, connection: Connection, level: int | None, now_s: float) -> None:
         if level is None:
             self._lifetimes.refuse(connection, Cause.NOT_MQTT, now_s)
             return
-        answer = _MQTT_3_REFUSAL if level <= MQTT_3_1_1 else _MQTT_5_REFUSAL
+        answer = UNACCEPTABLE_VERSION if level < MQTT_5 else _MQTT_5_REFUSAL
         self._lifetimes.refuse(connection, Cause.PROTOCOL_VERSION, now_s, answer)

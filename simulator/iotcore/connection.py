@@ -15,6 +15,7 @@ from simulator.iotcore.wire import PacketType
 
 if TYPE_CHECKING:
     from simulator.iotcore.authorization import Authorizer
+    from simulator.iotcore.dialect.dialect import Dialect
     from simulator.iotcore.identity import Peer
     from simulator.iotcore.routes import Route
     from simulator.iotcore.session import Session, Will
@@ -91,8 +92,10 @@ class Connection:
         now_s: The time now.
 
     Attributes:
+        dialect: Its version of MQTT; there once CONNECT says which.
         is_full: Whether the transport holds more than it likes to.
         is_held: Whether it is ahead of its throughput, and so neither read nor written.
+        is_behind: Whether it is not read until the transport takes bytes again.
         is_writable: Neither full nor held. Otherwise nothing is handed to the transport and
             `outgoing` grows up to the broker's bounds.
         reading: What the shell is yet to be told about reading; see `Output`.
@@ -101,6 +104,9 @@ class Connection:
         send_window: QoS 1 deliveries in flight to this client.
         acknowledgements_unsent: PUBACKs produced since the transport became unwritable.
         last_packet_s: When the last complete packet arrived.
+        connected_at_s: When CONNECT was accepted.
+        publishes_in: PUBLISH packets received.
+        publishes_out: PUBLISH packets sent.
     """
 
     __slots__ = (
@@ -109,10 +115,13 @@ class Connection:
         "authorizer",
         "client_id",
         "client_packet_bytes_max",
+        "connected_at_s",
         "connection_id",
+        "dialect",
         "ending",
         "exclusive_thing",
         "framer",
+        "is_behind",
         "is_full",
         "is_held",
         "is_listed",
@@ -122,6 +131,8 @@ class Connection:
         "outgoing",
         "outgoing_bytes",
         "peer",
+        "publishes_in",
+        "publishes_out",
         "reading",
         "routes",
         "send_window",
@@ -131,6 +142,8 @@ class Connection:
         "version_number",
         "will",
     )
+
+    dialect: Dialect
 
     def __init__(self, connection_id: int, peer: Peer, packet_bytes_max: int, now_s: float) -> None:
         self.connection_id = connection_id
@@ -148,11 +161,15 @@ class Connection:
         self.routes: dict[bytes, Route] = {}
         self.keep_alive_s = 0
         self.last_packet_s = now_s
+        self.connected_at_s = now_s
         self.client_packet_bytes_max = packet_bytes_max
         self.send_window = 0
         self.acknowledgements_unsent = 0
+        self.publishes_in = 0
+        self.publishes_out = 0
         self.outgoing: list[bytes] = []
         self.outgoing_bytes = 0
+        self.is_behind = False
         self.is_full = False
         self.is_held = False
         self.is_writable = True

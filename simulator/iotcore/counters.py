@@ -46,6 +46,12 @@ class Cause(StrEnum):
     KEEP_ALIVE = "closed_keep_alive"
     TAKEN_OVER = "closed_taken_over"
     DEFECT = "closed_defect"
+    TEXT_FRAME = "closed_text_frame"
+    FRAME_INVALID = "closed_invalid_frame"
+    SIGNATURE_REFUSED = "refused_signature"
+    AUTHORIZER_REFUSED = "refused_by_authorizer"
+    HTTP_INVALID = "http_invalid"
+    HTTP_FULL = "http_too_many_connections"
 
     QUOTA_CONNECTS = "quota:connects-per-account"
     QUOTA_CONNECTS_OF_CLIENT = "quota:connects-per-client-id"

@@ -47,6 +47,10 @@ class Deadlines(Generic[Key]):
         """Take a key's deadline away; a key without one is ignored."""
         self._at_s.pop(key, None)
 
+    def at_s(self, key: Key) -> float | None:
+        """The deadline of a key, or None."""
+        return self._at_s.get(key)
+
     def next_s(self) -> float | None:
         """The earliest deadline, or None."""
         heap = self._heap

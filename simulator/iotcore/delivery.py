@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.iotcore.counters import Cause, Counters
+from simulator.iotcore.message import Message
 from simulator.iotcore.session import Delivery, Session
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from simulator.iotcore.connection import Connection
     from simulator.iotcore.joints import Quotas
     from simulator.iotcore.lifetimes import Lifetimes
-    from simulator.iotcore.message import Message
     from simulator.iotcore.outputs import Outputs
     from simulator.iotcore.subscriptions import Match, SharedGroup, Subscription
 
@@ -59,7 +59,7 @@ class Distributor:
             qos = 1 if message.qos and subscription.qos else 0
             retain = message.retain and subscription.retain_as_published
             if qos:
-                self._deliver_qos1(session, message, retain=retain, now_s=now_s)
+                self._deliver_qos1(session, Delivery(message, retain=retain), now_s)
             elif session.connection is not None:
                 self._deliver_qos0(session, session.connection, message, retain, now_s)
         for group in match.groups:
@@ -69,29 +69,62 @@ class Distributor:
         self,
         topic: str,
         wire: bytes,
+        payload_start: int,
         match: Match[Session],
-        publisher: Session | None,
+        publisher: Session,
         now_s: float,
     ) -> None:
-        """Deliver a plain PUBLISH at QoS 0 as it came in; see `distribute`."""
-        for subscription in match.direct:
+        """Deliver a plain PUBLISH at QoS 0 as it came in; see `distribute`.
+
+        Args:
+            topic: Its topic.
+            wire: Its bytes, which go to clients of the publisher's version as they are.
+            payload_start: Where the payload begins in them.
+            match: Who gets it.
+            publisher: Whose it is.
+            now_s: The time now.
+        """
+        level = publisher.level
+        other: Message | None = None
+        receivers = match.direct
+        if match.groups:
+            members = (self._member_for(group, now_s) for group in match.groups)
+            receivers += tuple(member for member in members if member is not None)
+        for subscription in receivers:
             session = subscription.subscriber
-            if session.connection is not None and not (
-                subscription.no_local and session is publisher
-            ):
-                self._send_qos0(session, session.connection, topic, wire, now_s)
-        for group in match.groups:
-            member = self._member_for(group, now_s)
-            if member is not None and member.subscriber.connection is not None:
-                session = member.subscriber
-                self._send_qos0(session, member.subscriber.connection, topic, wire, now_s)
+            connection = session.connection
+            if connection is None or (subscription.no_local and session is publisher):
+                continue
+            data = wire
+            if session.level != level:
+                if other is None:
+                    other = Message(topic, wire[payload_start:], 0, now_s)
+                data = other.qos0(session.level, now_s)
+            self._send_qos0(session, connection, topic, data, now_s)
 
     def deliver(
-        self, session: Session, message: Message, qos: int, *, retain: bool, now_s: float
+        self,
+        session: Session,
+        message: Message,
+        qos: int,
+        *,
+        retain: bool,
+        now_s: float,
+        acknowledged: Callable[[], None] | None = None,
     ) -> None:
-        """Deliver to one session, for retained messages and direct answers."""
+        """Deliver to one session, for retained messages and direct ones.
+
+        Args:
+            session: Whose.
+            message: What.
+            qos: At which QoS.
+            retain: Whether RETAIN is set.
+            now_s: The time now.
+            acknowledged: Called when the client acknowledges a delivery at QoS 1.
+        """
         if qos:
-            self._deliver_qos1(session, message, retain=retain, now_s=now_s)
+            delivery = Delivery(message, retain=retain, acknowledged=acknowledged)
+            self._deliver_qos1(session, delivery, now_s)
         elif session.connection is not None:
             self._deliver_qos0(session, session.connection, message, retain, now_s)
 
@@ -101,24 +134,57 @@ class Distributor:
         if connection is None:
             return
         while len(session.in_flight) < connection.send_window and not connection.is_held:
-            if session.stored and now_s >= session.replay_at_s:
-                wait_s = self._replay_wait_s(session, now_s)
-                if wait_s <= 0.0:
-                    delivery = session.take_stored()
-                    self._transmit(connection, session, delivery, now_s, is_paid=True)
-                    continue
-                self._lifetimes.replay_at(session, now_s + wait_s)
-            waiting = session.take()
-            if waiting is None:
+            stored = self._next_stored(session, now_s) or self._next_of_groups(session, now_s)
+            delivery = stored or session.take()
+            if delivery is None:
                 return
-            self._transmit(connection, session, waiting, now_s)
+            self._transmit(connection, session, delivery, now_s, is_paid=stored is not None)
 
-    def _replay_wait_s(self, session: Session, now_s: float) -> float:
-        """Seconds until the oldest stored delivery may be sent, or dropped because it expired."""
-        oldest = session.stored[0]
-        if oldest.message.is_expired(now_s):
+    def drain(self, group: SharedGroup[Session], now_s: float) -> None:
+        """Send what waits for a shared group to the members that may get it now."""
+        for member in tuple(group.members.values()):
+            if not group.waiting:
+                return
+            session = member.subscriber
+            if session.connection is not None and now_s >= session.shared_replay_at_s:
+                self.send_queued(session, now_s)
+
+    def _next_stored(self, session: Session, now_s: float) -> Delivery | None:
+        """The oldest stored delivery if it may go now; otherwise there is a timer, or none."""
+        if not session.stored or now_s < session.replay_at_s:
+            return None
+        message = session.stored[0].message
+        wait_s = self._replay_wait_s(session, message, is_shared=False, now_s=now_s)
+        if wait_s > 0.0:
+            self._lifetimes.replay_at(session, now_s + wait_s)
+            return None
+        return session.take_stored()
+
+    def _next_of_groups(self, session: Session, now_s: float) -> Delivery | None:
+        """The same for the oldest message that waits in any of the session's shared groups."""
+        if not session.shared or now_s < session.shared_replay_at_s:
+            return None
+        found = [
+            (each, each.group.queue) for each in session.shared if each.group and each.group.queue
+        ]
+        if not found:
+            return None
+        subscription, queue = min(found, key=lambda pair: pair[1].messages[0].received_at_s)
+        wait_s = self._replay_wait_s(session, queue.messages[0], is_shared=True, now_s=now_s)
+        if wait_s > 0.0:
+            self._lifetimes.shared_replay_at(session, now_s + wait_s)
+            return None
+        message = queue.take()
+        retain = message.retain and subscription.retain_as_published
+        return Delivery(message, retain=retain, group=subscription.group)
+
+    def _replay_wait_s(
+        self, session: Session, message: Message, *, is_shared: bool, now_s: float
+    ) -> float:
+        """Seconds until a stored message may be sent, or dropped because it expired."""
+        if message.is_expired(now_s):
             return 0.0
-        return self._quotas.replay(session.meter, oldest.group is not None, now_s)
+        return self._quotas.replay(session.meter, is_shared, now_s)
 
     def _distribute_shared(
         self, message: Message, group: SharedGroup[Session], now_s: float
@@ -129,10 +195,14 @@ class Distributor:
             chosen is None or self._quotas.is_saturated(chosen.subscriber.meter, now_s)
         ) and self._store_shared(message, group, now_s):
             return
-        if chosen is not None:
-            retain = message.retain and chosen.retain_as_published
-            qos = 1 if message.qos and chosen.qos else 0
-            self.deliver(chosen.subscriber, message, qos, retain=retain, now_s=now_s)
+        if chosen is None:
+            return
+        session = chosen.subscriber
+        retain = message.retain and chosen.retain_as_published
+        if message.qos and chosen.qos:
+            self._deliver_qos1(session, Delivery(message, retain=retain, group=group), now_s)
+        elif session.connection is not None:
+            self._deliver_qos0(session, session.connection, message, retain, now_s)
 
     def _member_for(
         self, group: SharedGroup[Session], now_s: float
@@ -150,21 +220,22 @@ class Distributor:
         return chosen
 
     def _store_shared(self, message: Message, group: SharedGroup[Session], now_s: float) -> bool:
-        """Store a message for a group with one member that has a session.
+        """Store a message for whichever member of a group is ready first.
 
         Returns:
-            False when there is none, or the message is not of QoS 1.
+            False when no member has a session, or the message is not of QoS 1.
         """
-        storing = [m for m in group.members.values() if m.qos and m.subscriber.expiry_s]
-        if not storing or not message.qos:
+        members = group.members.values()
+        storing = next((m.subscriber for m in members if m.qos and m.subscriber.expiry_s), None)
+        if storing is None or not message.qos:
             return False
-        chosen = storing[self._choose(len(storing))]
-        session = chosen.subscriber
         breach = self._quotas.queue_shared(group.waiting, now_s)
-        if breach is None or not self._counters.breached(breach, session.client_id):
-            retain = message.retain and chosen.retain_as_published
-            self._put(session, Delivery(message, retain=retain, group=group), is_stored=True)
-            self.send_queued(session, now_s)
+        if breach is None or not self._counters.breached(breach, storing.client_id):
+            if self._lifetimes.queue_of(group).put(message):
+                self._counters.messages_queued += 1
+            else:
+                self._counters.count(Cause.DROPPED_QUEUE_FULL)
+            self.drain(group, now_s)
         return True
 
     def _deliver_qos0(
@@ -175,7 +246,8 @@ class Distributor:
         retain: bool,
         now_s: float,
     ) -> None:
-        data = message.encode(0, None, retain=True, now_s=now_s) if retain else message.qos0(now_s)
+        level = session.level
+        data = message.retained(level, 0, None, now_s) if retain else message.qos0(level, now_s)
         self._send_qos0(session, connection, message.topic, data, now_s)
 
     def _send_qos0(
@@ -196,15 +268,13 @@ class Distributor:
 
     def _send(self, session: Session, connection: Connection, data: bytes, now_s: float) -> None:
         self._counters.publishes_out += 1
+        connection.publishes_out += 1
         self._outputs.send(connection, data)
         delay = self._quotas.throughput(session.meter, len(data), now_s)
         if delay is not None:
             self._lifetimes.hold(connection, delay, now_s)
 
-    def _deliver_qos1(
-        self, session: Session, message: Message, *, retain: bool, now_s: float
-    ) -> None:
-        delivery = Delivery(message, retain=retain)
+    def _deliver_qos1(self, session: Session, delivery: Delivery, now_s: float) -> None:
         connection = session.connection
         if connection is None:
             breach = self._quotas.queue(session.meter, now_s)
@@ -256,9 +326,9 @@ class Distributor:
                 return
         packet_id = session.start(delivery, now_s)
         if delivery.retain:
-            data = message.encode(1, packet_id, retain=True, now_s=now_s)
+            data = message.retained(session.level, 1, packet_id, now_s)
         else:
-            data = message.qos1(packet_id, now_s)
+            data = message.qos1(session.level, packet_id, now_s)
         if len(data) > connection.client_packet_bytes_max:
             # MQTT-3.1.2-25: too large for the client counts as delivered.
             session.acknowledge(packet_id)

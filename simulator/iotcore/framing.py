@@ -21,6 +21,16 @@ class FramingFault(Enum):
     """The Remaining Length has five bytes or is not the shortest form (reason code 0x81)."""
 
 
+def remaining_length(count: int) -> bytes:
+    """The bytes of a Remaining Length in its shortest form (MQTT 5.0 section 1.5.5)."""
+    encoded = bytearray()
+    while count >= _CONTINUES:
+        encoded.append(count & 0x7F | _CONTINUES)
+        count >>= 7
+    encoded.append(count)
+    return bytes(encoded)
+
+
 class Framer:
     """One direction of one connection.
 

@@ -1,8 +1,8 @@
 """What a CONNECT asks for, judged against the limits: terms for the connection, or a refusal.
 
-Pure function of one packet. Policies, registry and sessions are the broker's to ask. Where AWS
-names no reason code for a fault, the choice is stated here: a Maximum Packet Size below 512 bytes
-is answered 0x80.
+Pure function of one packet, which is one of MQTT 5 or says the same of MQTT 3.1.1. Policies,
+registry and sessions are the broker's to ask. Where AWS names no reason code for a fault, see
+`choices`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import mqtt5
 from simulator.iotcore.counters import Cause
 from simulator.iotcore.message import Message
 from simulator.iotcore.session import Will
+from simulator.iotcore.wire import MQTT_5
 
 if TYPE_CHECKING:
+    from simulator.iotcore.choices import Choices
     from simulator.iotcore.limits import Limits
 
 Reason = mqtt5.ConnAckReasonCode
@@ -27,6 +29,7 @@ class Terms:
     """What a connection gets.
 
     Attributes:
+        level: Protocol level.
         client_id: The client's, or the assigned one.
         is_assigned: Whether the broker made the client id up.
         clean_start: Whether an existing session is discarded.
@@ -38,6 +41,7 @@ class Terms:
         connect_attributes: Values of the policy condition key `iot:ConnectAttributes`.
     """
 
+    level: int
     client_id: str
     is_assigned: bool
     clean_start: bool
@@ -54,7 +58,7 @@ class Refusal:
     """Why a CONNECT is refused.
 
     Attributes:
-        code: For the CONNACK.
+        code: For the CONNACK, in MQTT 5.
         text: Reason String.
         cause: What it is counted under.
     """
@@ -65,13 +69,20 @@ class Refusal:
 
 
 def judge(
-    packet: mqtt5.ConnectPacket, limits: Limits, assigned_client_id: str, now_s: float
+    packet: mqtt5.ConnectPacket,
+    level: int,
+    limits: Limits,
+    choices: Choices,
+    assigned_client_id: str,
+    now_s: float,
 ) -> Terms | Refusal:
     """Terms for a CONNECT, or why it is refused.
 
     Args:
         packet: The decoded packet.
+        level: Protocol level it had.
         limits: The broker's bounds.
+        choices: Codes that AWS leaves open.
         assigned_client_id: Used when the client sent none (MQTT 5.0 section 3.1.3.1).
         now_s: The time now.
     """
@@ -83,12 +94,15 @@ def judge(
             f"client id longer than {limits.client_id_bytes} bytes",
             Cause.QUOTA_CLIENT_ID_BYTES,
         )
+    if level != MQTT_5 and not packet.client_id and not packet.clean_start:
+        text = "no client id for a persistent session (MQTT-3.1.3-8)"
+        return Refusal(Reason.CLIENT_ID_NOT_VALID, text)
     client_packet_bytes_max = packet.max_packet_size
     if client_packet_bytes_max is None:
         client_packet_bytes_max = limits.packet_bytes
     elif client_packet_bytes_max < limits.client_packet_bytes_min:
         return Refusal(
-            Reason.UNSPECIFIED_ERROR,
+            Reason(choices.small_client_packet_code),
             f"Maximum Packet Size below {limits.client_packet_bytes_min} bytes",
             Cause.QUOTA_CLIENT_PACKET_BYTES,
         )
@@ -98,6 +112,7 @@ def judge(
     session_expiry_s = min(packet.session_expiry_interval, limits.session_expiry_max_s)
     attributes = {"PersistentConnect": session_expiry_s > 0, "LastWill": will is not None}
     return Terms(
+        level=level,
         client_id=packet.client_id or assigned_client_id,
         is_assigned=not packet.client_id,
         clean_start=packet.clean_start,
@@ -164,25 +179,3 @@ def _broken_size(packet: mqtt5.PublishPacket | mqtt5.Will, limits: Limits) -> Ca
     if len((packet.content_type or "").encode()) > limits.content_type_bytes:
         return Cause.QUOTA_CONTENT_TYPE
     return None
-
-
-def acknowledgement(terms: Terms, limits: Limits, *, session_present: bool) -> bytes:
-    """The CONNACK that announces the terms (developer guide, "MQTT 5 supported features").
-
-    Server Keep Alive and Session Expiry Interval are always sent. Maximum Packet Size is the
-    146 KB packet quota, although one AWS page says 128 KB.
-    """
-    return mqtt5.ConnAckPacket(
-        session_present=session_present,
-        session_expiry_interval=terms.session_expiry_s,
-        assigned_client_id=terms.client_id if terms.is_assigned else None,
-        server_keep_alive=terms.keep_alive_s,
-        receive_max=limits.receive_maximum,
-        topic_alias_max=limits.topic_alias_maximum,
-        max_qos=mqtt5.QoS.AT_LEAST_ONCE,
-        retain_available=True,
-        max_packet_size=limits.packet_bytes,
-        wildcard_subscription_available=True,
-        subscription_id_available=False,
-        shared_subscription_available=True,
-    ).write()

@@ -8,6 +8,7 @@ the time as an argument and answer at once. A service that must wait answers lat
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -255,6 +256,10 @@ class Answer(NamedTuple):
     client_id: str | None = None
 
 
+Admit = Callable[["Sequence[Claim]", str, float], bool]
+"""`Broker.admit`: whether the quotas let a client's request pass, now."""
+
+
 class ReservedTopics(Protocol):
     """The services behind `$` topics: shadow, jobs, commands, rules and so on."""
 
@@ -277,7 +282,41 @@ class ReservedTopics(Protocol):
             now_s: The time now.
 
         Returns:
-            The answers, when a service consumed the message; None to treat it as an ordinary one.
+            The answers, when a service took the message; None to treat it as an ordinary one.
+        """
+        ...
+
+    def is_seen(self, topic: str, /) -> bool:
+        """Whether subscribers get a message that a service took, besides its answers."""
+        ...
+
+    def advance(self, now_s: float, /) -> Sequence[Answer]:
+        """Do what became due, such as time-outs."""
+        ...
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `advance` has something to do next."""
+        ...
+
+    def join(self, admit: Admit, /) -> None:
+        """Name who decides whether quotas let a request pass."""
+        ...
+
+
+class Newcomers(Protocol):
+    """Just-in-time registration and provisioning."""
+
+    def first_connect(self, der: bytes, source_ip: str, now_s: float, /) -> Sequence[Answer]:
+        """A CONNECT with a certificate that is not active; its connection closes in any case.
+
+        Args:
+            der: The certificate, which TLS found to be of a trusted CA.
+            source_ip: Where it came from.
+            now_s: The time now.
+
+        Returns:
+            What is to be published.
         """
         ...
 
@@ -304,3 +343,19 @@ class DocumentedTopics:
     ) -> Sequence[Answer] | None:
         """Consume Basic Ingest, leave everything else."""
         return () if message.topic.startswith(BASIC_INGEST) else None
+
+    def is_seen(self, _topic: str, /) -> bool:
+        """Nobody sees what was consumed."""
+        return False
+
+    def advance(self, _now_s: float, /) -> Sequence[Answer]:
+        """Nothing becomes due."""
+        return ()
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """Never."""
+        return None
+
+    def join(self, admit: Admit, /) -> None:
+        """No request is counted."""

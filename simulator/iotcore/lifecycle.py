@@ -34,6 +34,8 @@ class DisconnectReason(StrEnum):
     SERVER_INITIATED_DISCONNECT = "SERVER_INITIATED_DISCONNECT"
     API_INITIATED_DISCONNECT = "API_INITIATED_DISCONNECT"
     THROTTLED = "THROTTLED"
+    WEBSOCKET_TTL_EXPIRATION = "WEBSOCKET_TTL_EXPIRATION"
+    CUSTOMAUTH_TTL_EXPIRATION = "CUSTOMAUTH_TTL_EXPIRATION"
 
 
 class LifecycleEvents:
@@ -124,13 +126,13 @@ class LifecycleEvents:
         )
 
     def _who(self, event: str, connection: Connection, now_s: float) -> dict[str, object]:
-        certificate = connection.peer.certificate
+        principal = connection.peer.principal
         return {
             "clientId": connection.client_id,
             "timestamp": int((self._unix_s_at_zero + now_s) * 1000),
             "eventType": event,
             "sessionIdentifier": connection.session_identifier,
-            "principalIdentifier": certificate.certificate_id if certificate else "",
+            "principalIdentifier": principal.identifier if principal is not None else "",
         }
 
     @staticmethod

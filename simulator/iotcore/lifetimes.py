@@ -16,10 +16,12 @@ import mqtt5
 from simulator.iotcore.connection import Connection, State
 from simulator.iotcore.counters import Cause, Counters
 from simulator.iotcore.deadlines import Deadlines
+from simulator.iotcore.group_queue import GroupQueue
 from simulator.iotcore.lifecycle import DisconnectReason, LifecycleEvents
 from simulator.iotcore.session import QueueBudget, Session
 
 if TYPE_CHECKING:
+    from simulator.iotcore.connectivity import RecentEnds
     from simulator.iotcore.delivery import Distributor
     from simulator.iotcore.handshake import Terms
     from simulator.iotcore.identity import Peer
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
     from simulator.iotcore.outputs import Outputs
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.routing import Router
-    from simulator.iotcore.subscriptions import Subscriptions
+    from simulator.iotcore.session import Will
+    from simulator.iotcore.subscriptions import SharedGroup, Subscription, Subscriptions
 
 Why = mqtt5.DisconnectReasonCode
 
 _SWEEP_INTERVAL_S = 30.0
 _KEEP_ALIVE_FACTOR = 1.5
-_REASON_CHARACTERS_MAX = 200
 
 
 class Timer(Enum):
@@ -42,12 +44,14 @@ class Timer(Enum):
 
     CONNECT = auto()
     KEEP_ALIVE = auto()
+    LAPSE = auto()
     WILL = auto()
     SESSION = auto()
     PRESENCE = auto()
     SWEEP = auto()
     HOLD = auto()
     REPLAY = auto()
+    SHARED_REPLAY = auto()
 
 
 class Lifetimes:
@@ -61,6 +65,7 @@ class Lifetimes:
         subscriptions: Cleared of a session's filters when it ends.
         outputs: Where DISCONNECT packets and closes go.
         counters: Ends by cause.
+        ends: Remembers how connections ended.
 
     Attributes:
         connections: Open connections by id.
@@ -76,7 +81,9 @@ class Lifetimes:
         subscriptions: Subscriptions[Session],
         outputs: Outputs,
         counters: Counters,
+        ends: RecentEnds,
     ) -> None:
+        self._ends = ends
         self._limits = limits
         self._quotas = quotas
         self._registry = registry
@@ -124,6 +131,7 @@ class Lifetimes:
         connection.session = session
         connection.keep_alive_s = terms.keep_alive_s
         connection.will = terms.will
+        connection.connected_at_s = now_s
         connection.version_number = self._events.next_version(terms.client_id)
         session.connection = connection
         session.expiry_s = terms.session_expiry_s
@@ -135,6 +143,9 @@ class Lifetimes:
             (Timer.KEEP_ALIVE, connection.connection_id),
             now_s + _KEEP_ALIVE_FACTOR * terms.keep_alive_s,
         )
+        lapse = connection.peer.lapse
+        if lapse is not None:
+            deadlines.set((Timer.LAPSE, connection.connection_id), now_s + lapse.after_s)
         if len(self.sessions) == 1:
             deadlines.set((Timer.SWEEP, 0), now_s + _SWEEP_INTERVAL_S)
         return session, is_resumed
@@ -151,7 +162,8 @@ class Lifetimes:
                 code=Why.SESSION_TAKEN_OVER,
             )
             session = self.sessions.get(client_id)
-        if session is not None and terms.clean_start:
+        if session is not None and (terms.clean_start or session.level != terms.level):
+            # A session of the other version cannot be resumed, so it makes way for a new one.
             self._end_session(session, now_s)
             session = None
         if session is not None:
@@ -160,15 +172,77 @@ class Lifetimes:
             self._deadlines.cancel((Timer.WILL, client_id))
             self._deadlines.cancel((Timer.SESSION, client_id))
             return session, True
-        session = Session(
+        return self._new_session(client_id, terms.level), False
+
+    def _new_session(self, client_id: str, level: int) -> Session:
+        session = self.sessions[client_id] = Session(
             client_id,
             self._limits.queued_messages,
             self._limits.queued_bytes,
             self._budget,
             self._quotas.meter(),
+            level,
         )
-        self.sessions[client_id] = session
-        return session, False
+        return session
+
+    def queue_of(self, group: SharedGroup[Session]) -> GroupQueue:
+        """The queue of a shared group, made when it has none."""
+        if group.queue is None:
+            group.queue = GroupQueue(
+                self._limits.queued_messages_of_group, self._limits.queued_bytes, self._budget
+            )
+        return group.queue
+
+    # Keeping sessions over a restart
+
+    def timers_of(self, client_id: str) -> tuple[float | None, float | None]:
+        """When the session of a client runs out and when its will is due; None while connected."""
+        at_s = self._deadlines.at_s
+        return at_s((Timer.SESSION, client_id)), at_s((Timer.WILL, client_id))
+
+    def restore(
+        self,
+        client_id: str,
+        *,
+        level: int,
+        expiry_s: int,
+        ends_at_s: float,
+        will: Will | None,
+        will_at_s: float,
+        now_s: float,
+    ) -> Session:
+        """Take over the session of a client of an earlier process, which is not connected now.
+
+        What should have happened meanwhile happens at the next `advance`.
+
+        Args:
+            client_id: Whose; it has no session here.
+            level: Protocol level it was opened with.
+            expiry_s: Session Expiry Interval.
+            ends_at_s: When it runs out.
+            will: What is to be published unless the client comes back.
+            will_at_s: When.
+            now_s: The time now.
+        """
+        session = self._new_session(client_id, level)
+        session.expiry_s = expiry_s
+        session.pending_will = will
+        if will is not None:
+            self._deadlines.set((Timer.WILL, client_id), will_at_s)
+        self._deadlines.set((Timer.SESSION, client_id), ends_at_s)
+        if len(self.sessions) == 1:
+            self._deadlines.set((Timer.SWEEP, 0), now_s + _SWEEP_INTERVAL_S)
+        return session
+
+    def resubscribe(self, pattern: str, subscription: Subscription[Session]) -> None:
+        """Give a restored session a subscription back.
+
+        Args:
+            pattern: The filter as the client wrote it.
+            subscription: What it was granted.
+        """
+        subscription.subscriber.subscribe(pattern, subscription)
+        self._subscriptions.add(subscription)
 
     # Ends
 
@@ -212,7 +286,8 @@ class Lifetimes:
             connection: Which one; ending it again does nothing.
             reason: For the lifecycle event.
             now_s: The time now.
-            code: Sent in a DISCONNECT, if the connection got as far as CONNACK.
+            code: Sent in a DISCONNECT, if the connection got as far as CONNACK and its version has
+                such a packet.
             text: Reason String of that DISCONNECT.
         """
         if connection.state is State.CLOSED:
@@ -220,11 +295,9 @@ class Lifetimes:
         was_connected = connection.state is State.CONNECTED
         connection.state = State.CLOSED
         if was_connected and code is not None:
-            reason_text = text[:_REASON_CHARACTERS_MAX] or None
-            self._outputs.send(
-                connection,
-                mqtt5.DisconnectPacket(reason_code=code, reason_str=reason_text).write(),
-            )
+            farewell = connection.dialect.disconnect(int(code), text)
+            if farewell:
+                self._outputs.send(connection, farewell)
         self._outputs.end(connection)
         self.connections.pop(connection.connection_id, None)
         self._deadlines.cancel((Timer.CONNECT, connection.connection_id))
@@ -234,9 +307,13 @@ class Lifetimes:
         self._counters.disconnects += 1
         self._deadlines.cancel((Timer.KEEP_ALIVE, connection.connection_id))
         self._deadlines.cancel((Timer.HOLD, connection.connection_id))
+        if connection.peer.lapse is not None:
+            self._deadlines.cancel((Timer.LAPSE, connection.connection_id))
         self._deadlines.cancel((Timer.REPLAY, session.client_id))
+        self._deadlines.cancel((Timer.SHARED_REPLAY, session.client_id))
         session.connection = None
-        session.store_all()
+        returned = session.store_all()
+        self._ends.ended(connection, reason, now_s)
         self._router.announce(self._events.disconnected(connection, reason, now_s), now_s)
         self._deadlines.set(
             (Timer.PRESENCE, session.client_id), now_s + self._limits.presence_memory_s
@@ -246,6 +323,18 @@ class Lifetimes:
             self._deadlines.set((Timer.SESSION, session.client_id), now_s + session.expiry_s)
         else:
             self._end_session(session, now_s)
+        for group, messages in returned:
+            if group.members:
+                self.queue_of(group).put_back(messages)
+                self._distributor.drain(group, now_s)
+
+    def discard_session(self, client_id: str, now_s: float) -> bool:
+        """Forget the stored session of a client that is not connected; False when it has none."""
+        session = self.sessions.get(client_id)
+        if session is None or session.connection is not None:
+            return False
+        self._end_session(session, now_s)
+        return True
 
     def close_overflowing(self, now_s: float) -> None:
         """Close readers that are too slow. Their wills may make others overflow, hence the loop."""
@@ -274,7 +363,7 @@ class Lifetimes:
         self._deadlines.cancel((Timer.WILL, session.client_id))
         if will is not None:
             will.message.received_at_s = now_s
-            self._router.route(will.message, session, now_s)
+            self._router.route_will(will.message, session, now_s)
 
     def _end_session(self, session: Session, now_s: float) -> None:
         self._publish_will(session, now_s)
@@ -303,6 +392,11 @@ class Lifetimes:
         session.replay_at_s = at_s
         self._deadlines.set((Timer.REPLAY, session.client_id), at_s)
 
+    def shared_replay_at(self, session: Session, at_s: float) -> None:
+        """Send what waits in shared groups not before this time, and then."""
+        session.shared_replay_at_s = at_s
+        self._deadlines.set((Timer.SHARED_REPLAY, session.client_id), at_s)
+
     @property
     def next_deadline_s(self) -> float | None:
         """The earliest deadline, or None."""
@@ -329,6 +423,10 @@ class Lifetimes:
             return
         if timer is Timer.HOLD:
             self._release(connection, now_s)
+            return
+        if timer is Timer.LAPSE:
+            if connection.peer.lapse is not None:
+                self.end(connection, connection.peer.lapse.reason, now_s)
             return
         if connection.is_held:
             # What it sends is not read, so its silence means nothing.
@@ -365,16 +463,18 @@ class Lifetimes:
             self._events.forget(client_id)
         elif session is not None and timer is Timer.WILL:
             self._publish_will(session, now_s)
-        elif session is not None and timer is Timer.REPLAY:
+        elif session is not None and timer in {Timer.REPLAY, Timer.SHARED_REPLAY}:
             self._distributor.send_queued(session, now_s)
         elif session is not None and timer is Timer.SESSION and session.connection is None:
             self._end_session(session, now_s)
 
     def _sweep(self, now_s: float) -> None:
         """Give up QoS 1 deliveries never acknowledged, and make room for queued ones."""
-        sent_before_s = now_s - self._limits.retry_window_s
+        limits = self._limits
         for session in list(self.sessions.values()):
-            dropped = session.give_up_older_than(sent_before_s) if session.in_flight else 0
+            if not session.in_flight:
+                continue
+            dropped = session.give_up_older_than(now_s - limits.retry_s(session.level))
             for _ in range(dropped):
                 self._counters.count(Cause.DROPPED_UNACKNOWLEDGED)
             if dropped:
@@ -384,11 +484,11 @@ class Lifetimes:
 
     def _end_inactive_certificates(self, now_s: float) -> None:
         for connection in list(self.connections.values()):
-            certificate = connection.peer.certificate
+            principal = connection.peer.principal
             if (
                 connection.state is State.CONNECTED
-                and certificate is not None
-                and not self._registry.is_active(certificate.certificate_id)
+                and principal is not None
+                and not principal.is_admitted(self._registry)
             ):
                 self._counters.count(Cause.CERTIFICATE_NOT_ACTIVE)
                 self.end(connection, DisconnectReason.AUTH_ERROR, now_s, code=Why.NOT_AUTHORIZED)

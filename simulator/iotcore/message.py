@@ -1,8 +1,8 @@
 """An application message on its way through the broker, and its bytes for each subscriber.
 
-Encodes once per distinct form, however many subscribers get it: subscribers at QoS 0 share the
-very same bytes, subscribers at QoS 1 share everything but the two bytes of the packet id. Knows
-nothing about who gets it.
+Encodes once per distinct form, however many subscribers get it: of each version of MQTT,
+subscribers at QoS 0 share the very same bytes, and subscribers at QoS 1 share everything but the
+two bytes of the packet id. Knows nothing about who gets it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
+from simulator.iotcore.framing import remaining_length
+from simulator.iotcore.wire import MQTT_5
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PLAIN_QOS_0 = 0x30
+_RETAIN = 0b0001
 _QOS = (mqtt5.QoS.AT_MOST_ONCE, mqtt5.QoS.AT_LEAST_ONCE)
 
 
@@ -36,6 +40,7 @@ class Message:
     """
 
     __slots__ = (
+        "_plain",
         "_qos0",
         "_qos1_head",
         "_qos1_tail",
@@ -81,6 +86,7 @@ class Message:
         self._qos0: bytes | None = None
         self._qos1_head: bytes | None = None
         self._qos1_tail = b""
+        self._plain: _Plain | None = None
 
     @classmethod
     def from_publish(
@@ -90,6 +96,7 @@ class Message:
         received_at_s: float,
         expiry_s: int | None,
         wire: bytes,
+        level: int,
     ) -> Message:
         """A message from an inbound packet.
 
@@ -99,6 +106,7 @@ class Message:
             received_at_s: The time now.
             expiry_s: Its expiry after the broker's bounds.
             wire: The packet's bytes, passed on as they are when nothing in them must change.
+            level: Protocol level of those bytes.
         """
         message = cls(
             topic,
@@ -115,15 +123,12 @@ class Message:
         )
         if (
             wire[0] == _PLAIN_QOS_0
+            and level == MQTT_5
             and packet.topic_alias is None
             and packet.message_expiry_interval == expiry_s
         ):
-            message.pass_on(wire)
+            message._qos0 = wire
         return message
-
-    def pass_on(self, wire: bytes) -> None:
-        """Use an inbound PUBLISH as it is for subscribers at QoS 0."""
-        self._qos0 = wire
 
     @property
     def size_bytes(self) -> int:
@@ -139,20 +144,35 @@ class Message:
         """Whether its Message Expiry Interval has passed."""
         return self.expiry_s is not None and now_s >= self.received_at_s + self.expiry_s
 
-    def qos0(self, now_s: float) -> bytes:
-        """The PUBLISH at QoS 0 with RETAIN 0."""
+    def qos0(self, level: int, now_s: float) -> bytes:
+        """The PUBLISH at QoS 0 with RETAIN 0.
+
+        Args:
+            level: Protocol level of the subscriber.
+            now_s: The time now.
+        """
+        if level != MQTT_5:
+            return self._as_plain().qos0()
         if not self._is_fresh(now_s):
-            return self.encode(0, None, retain=False, now_s=now_s)
+            return self._encode(0, None, retain=False, now_s=now_s)
         if self._qos0 is None:
-            self._qos0 = self.encode(0, None, retain=False, now_s=now_s)
+            self._qos0 = self._encode(0, None, retain=False, now_s=now_s)
         return self._qos0
 
-    def qos1(self, packet_id: int, now_s: float) -> bytes:
-        """The PUBLISH at QoS 1 with RETAIN 0."""
+    def qos1(self, level: int, packet_id: int, now_s: float) -> bytes:
+        """The PUBLISH at QoS 1 with RETAIN 0.
+
+        Args:
+            level: Protocol level of the subscriber.
+            packet_id: For this subscriber.
+            now_s: The time now.
+        """
+        if level != MQTT_5:
+            return self._as_plain().qos1(packet_id)
         if not self._is_fresh(now_s):
-            return self.encode(1, packet_id, retain=False, now_s=now_s)
+            return self._encode(1, packet_id, retain=False, now_s=now_s)
         if self._qos1_head is None:
-            whole = self.encode(1, 1, retain=False, now_s=now_s)
+            whole = self._encode(1, 1, retain=False, now_s=now_s)
             position = 1
             while whole[position] & 0x80:
                 position += 1
@@ -162,8 +182,23 @@ class Message:
             self._qos1_tail = whole[position + 2 :]
         return b"%b%b%b" % (self._qos1_head, packet_id.to_bytes(2, "big"), self._qos1_tail)
 
-    def encode(self, qos: int, packet_id: int | None, *, retain: bool, now_s: float) -> bytes:
-        """The PUBLISH in any form, with the expiry that remains (MQTT 5.0 section 3.3.2.3.3)."""
+    def retained(self, level: int, qos: int, packet_id: int | None, now_s: float) -> bytes:
+        """The PUBLISH with RETAIN 1.
+
+        Args:
+            level: Protocol level of the subscriber.
+            qos: 0 or 1.
+            packet_id: For this subscriber; None at QoS 0.
+            now_s: The time now.
+        """
+        if level == MQTT_5:
+            return self._encode(qos, packet_id, retain=True, now_s=now_s)
+        plain = self._as_plain()
+        data = plain.qos0() if packet_id is None else plain.qos1(packet_id)
+        return b"%c%b" % (data[0] | _RETAIN, data[1:])
+
+    def _encode(self, qos: int, packet_id: int | None, *, retain: bool, now_s: float) -> bytes:
+        """The PUBLISH of MQTT 5, with the expiry that remains (MQTT 5.0 section 3.3.2.3.3)."""
         return mqtt5.PublishPacket(
             self.topic,
             self.payload,
@@ -178,6 +213,11 @@ class Message:
             user_properties=list(self.user_properties),
         ).write()
 
+    def _as_plain(self) -> _Plain:
+        if self._plain is None:
+            self._plain = _Plain(self.topic, self.payload)
+        return self._plain
+
     def _is_fresh(self, now_s: float) -> bool:
         """Whether the expiry to forward is still the one received."""
         return self.expiry_s is None or now_s - self.received_at_s < 1.0
@@ -186,3 +226,30 @@ class Message:
         if self.expiry_s is None:
             return None
         return max(1, self.expiry_s - int(max(0.0, now_s - self.received_at_s)))
+
+
+class _Plain:
+    """The forms of a message in MQTT 3.1.1, which knows topic and payload only (section 3.3)."""
+
+    __slots__ = ("_payload", "_qos0", "_qos1_head", "_topic")
+
+    def __init__(self, topic: str, payload: bytes) -> None:
+        encoded = topic.encode()
+        self._topic = b"%b%b" % (len(encoded).to_bytes(2, "big"), encoded)
+        self._payload = payload
+        self._qos0: bytes | None = None
+        self._qos1_head: bytes | None = None
+
+    def qos0(self) -> bytes:
+        """At QoS 0."""
+        if self._qos0 is None:
+            size = remaining_length(len(self._topic) + len(self._payload))
+            self._qos0 = b"\x30%b%b%b" % (size, self._topic, self._payload)
+        return self._qos0
+
+    def qos1(self, packet_id: int) -> bytes:
+        """At QoS 1."""
+        if self._qos1_head is None:
+            size = remaining_length(len(self._topic) + 2 + len(self._payload))
+            self._qos1_head = b"\x32%b%b" % (size, self._topic)
+        return b"%b%b%b" % (self._qos1_head, packet_id.to_bytes(2, "big"), self._payload)

@@ -71,7 +71,19 @@ class Outputs:
         """The transport takes bytes again."""
         connection.is_full = False
         connection.acknowledgements_unsent = 0
+        if connection.is_behind:
+            connection.is_behind = False
+            if not connection.is_held:
+                connection.reading = True
+                self._list(connection)
         self._resume(connection)
+
+    def stop_reading(self, connection: Connection) -> None:
+        """Read no more from a connection whose transport is full until it takes bytes again."""
+        if not connection.is_behind:
+            connection.is_behind = True
+            connection.reading = False
+            self._list(connection)
 
     def hold(self, connection: Connection) -> None:
         """Neither read from a connection nor write to it, once what waits now is written."""
@@ -82,8 +94,9 @@ class Outputs:
     def release(self, connection: Connection) -> None:
         """Read and write again."""
         connection.is_held = False
-        connection.reading = True
-        self._list(connection)
+        if not connection.is_behind:
+            connection.reading = True
+            self._list(connection)
         self._resume(connection)
 
     def _resume(self, connection: Connection) -> None:

@@ -30,6 +30,10 @@ _ESCAPES = {"*", "?", "$"}
 _ARN_FIELDS = 6
 
 
+_ACTION_PREFIXES = ("iot:", "iotjobsdata:")
+"""`iotjobsdata` is for devices that use Jobs over HTTPS (developer guide, "Jobs policies")."""
+
+
 class Action(StrEnum):
     """What a client does over MQTT, by its policy action name in lower case."""
 
@@ -170,16 +174,19 @@ class Policy:
         name: The policy's name.
         statements: Its statements.
         arn_owners: (region, account) of every resource ARN that names both literally.
+        document: The document as JSON text, as it was given where it was given as text.
     """
 
-    __slots__ = ("arn_owners", "name", "statements")
+    __slots__ = ("arn_owners", "document", "name", "statements")
 
     def __init__(
         self,
         name: str,
         statements: tuple[Statement, ...],
         arn_owners: frozenset[tuple[str, str]],
+        document: str,
     ) -> None:
+        self.document = document
         self.name = name
         self.statements = statements
         self.arn_owners = arn_owners
@@ -202,7 +209,9 @@ class Policy:
                 document = document.decode()
             except UnicodeDecodeError as error:
                 raise _bad(where, f"is not UTF-8: {error}") from error
+        text: str | None = None
         if isinstance(document, str):
+            text = document
             if sum(1 for character in document if not character.isspace()) > CHARACTERS_MAX:
                 raise _bad(where, f"has more than {CHARACTERS_MAX} characters besides blanks")
             try:
@@ -222,7 +231,8 @@ class Policy:
             _statement(_statement_name(where, number, statement), statement, owners)
             for number, statement in enumerate(statements, start=1)
         )
-        return cls(name, parsed, frozenset(owners))
+        written = json.dumps(document) if text is None else text
+        return cls(name, parsed, frozenset(owners), written)
 
 
 class Permissions:
@@ -306,8 +316,10 @@ def _statement(where: str, raw: Any, owners: set[tuple[str, str]]) -> Statement:
         raise _bad(where, f"Effect must be Allow or Deny, found {effect!r}")
     actions = _strings(where, "Action", raw.get("Action"))
     for action in actions:
-        if action != "*" and not action.lower().startswith("iot:"):
-            raise _bad(where, f"Action {action!r} is not of the form iot:<Name>")
+        if action != "*" and not action.lower().startswith(_ACTION_PREFIXES):
+            raise _bad(
+                where, f"Action {action!r} is not of the form iot:<Name> or iotjobsdata:<Name>"
+            )
     resources = _strings(where, "Resource", raw.get("Resource"))
     for resource in resources:
         _check_resource(where, resource, owners)

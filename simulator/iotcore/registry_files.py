@@ -9,7 +9,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from certs.errors import ConfigurationError, StorageError
-from certs.pem import certificate_id, load_certificate
+from certs.pem import certificate_id, certificate_pem, load_certificate
 from simulator.iotcore.authorization import Account
 from simulator.iotcore.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
@@ -75,7 +75,8 @@ def account_of(policies: Iterable[Policy]) -> Account | None:
 class StoreRegistration:
     """Registers every thing of a certificate store, with the same policies for all.
 
-    The thing has the name of its folder and its certificate is ACTIVE.
+    The thing has the name of its folder. Its certificate is ACTIVE, unless it was registered before
+    and has another status since.
 
     Args:
         registry: What is filled.
@@ -107,8 +108,11 @@ class StoreRegistration:
         for name in self._store.things():
             if name in self._known:
                 continue
-            key = self._store.identity(name).certificate_id()
-            register(self._registry, key, [name], self._policies)
+            certificate = self._store.identity(name).certificate()
+            key, pem = certificate_id(certificate), certificate_pem(certificate).decode()
+            found = self._registry.certificate(key)
+            status = found.status if found is not None else CertificateStatus.ACTIVE
+            register(self._registry, key, [name], self._policies, status, pem=pem)
             self._known[name] = key
             added += 1
         return added
@@ -120,9 +124,11 @@ def register(
     things: Iterable[str] = (),
     policies: Iterable[str] = (),
     status: CertificateStatus = CertificateStatus.ACTIVE,
+    *,
+    pem: str | None = None,
 ) -> None:
     """Register a certificate with its things, which are made when missing, and its policies."""
-    registry.register_certificate(certificate, status)
+    registry.register_certificate(certificate, status, pem=pem)
     for name in things:
         if registry.thing(name) is None:
             registry.put_thing(Thing(name))
@@ -148,7 +154,7 @@ def read_registry(path: Path, registry: Registry) -> Account | None:
 
         [[certificates]]
         file = "car-1.pem"                   # or id = "<64 hexadecimal digits>"
-        status = "ACTIVE"                    # optional
+        status = "ACTIVE"                    # optional; a new certificate is ACTIVE
         policies = ["vehicle"]
         things = ["car-1"]                   # or exclusive_thing = "car-1"
 
@@ -201,10 +207,15 @@ def _read_certificate(where: str, folder: Path, entry: Any, registry: Registry) 
         raise ConfigurationError(f"{where} needs either file or id", "name exactly one of them")
     if "file" in entry:
         file = folder / _text(f"{where}: file", entry["file"])
-        key = certificate_id(load_certificate(_read(file, "certificate"), str(file)))
+        certificate = load_certificate(_read(file, "certificate"), str(file))
+        key, pem = certificate_id(certificate), certificate_pem(certificate).decode()
     else:
+        pem = None
         key = _text(f"{where}: id", entry["id"]).lower()
-    status = entry.get("status", CertificateStatus.ACTIVE.value)
+    # A certificate deactivated meanwhile stays so, unless the file says otherwise.
+    found = registry.certificate(key)
+    known = found.status if found is not None else CertificateStatus.ACTIVE
+    status = entry.get("status", known.value)
     if status not in set(CertificateStatus):
         raise ConfigurationError(
             f"{where}: status {status!r} is not known",
@@ -212,7 +223,7 @@ def _read_certificate(where: str, folder: Path, entry: Any, registry: Registry) 
         )
     things = [_text(f"{where}: things", name) for name in entry.get("things", [])]
     policies = [_text(f"{where}: policies", name) for name in entry.get("policies", [])]
-    register(registry, key, things, policies, CertificateStatus(status))
+    register(registry, key, things, policies, CertificateStatus(status), pem=pem)
     if "exclusive_thing" in entry:
         name = _text(f"{where}: exclusive_thing", entry["exclusive_thing"])
         if registry.thing(name) is None:

@@ -29,6 +29,14 @@ class RetainedMessages:
         self._bytes_max = bytes_max
         self._bytes = 0
 
+    def topics(self) -> tuple[str, ...]:
+        """Topics that have a message, which may have expired since."""
+        return tuple(self._messages)
+
+    def messages(self) -> tuple[Message, ...]:
+        """Every message, some of which may have expired since."""
+        return tuple(self._messages.values())
+
     def __len__(self) -> int:
         return len(self._messages)
 

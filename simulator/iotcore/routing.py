@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from simulator.iotcore.counters import Cause, Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.iotcore.delivery import Distributor
     from simulator.iotcore.joints import Answer, Quotas, ReservedTopics
@@ -77,9 +77,23 @@ class Router:
             client_id = publisher.client_id if publisher is not None else None
             answers = self._reserved.handle(message, client_id, now_s)
             if answers is not None:
-                self._quotas.answer(len(answers), now_s)
-                self._answer(answers, now_s)
+                if self._reserved.is_seen(message.topic):
+                    self._distribute(message, publisher, now_s)
+                self.answer(answers, now_s)
                 return
+        self._distribute(message, publisher, now_s)
+
+    def route_will(self, message: Message, publisher: Session, now_s: float) -> None:
+        """Route a will. It is no request: the Device Shadow service ignores wills.
+
+        Developer guide, "Device Shadow MQTT topics"; that other services do so too is an
+        assumption.
+        """
+        if message.retain and not self._retained.put(message):
+            self._counters.count(Cause.RETAINED_FULL)
+        self._distribute(message, publisher, now_s)
+
+    def _distribute(self, message: Message, publisher: Session | None, now_s: float) -> None:
         match = self._subscriptions.match(message.topic)
         self._distributor.distribute(message, match, publisher, now_s)
 
@@ -90,19 +104,36 @@ class Router:
             match = self._subscriptions.find(event.topic)
             self._distributor.distribute(event, match, None, now_s)
 
-    def _answer(self, answers: Sequence[Answer], now_s: float) -> None:
+    def answer(self, answers: Sequence[Answer], now_s: float) -> None:
+        """Send what services say, which counts as inbound publishes of the account."""
+        self._quotas.answer(len(answers), now_s)
         for message, client_id in answers:
             if client_id is None:
                 self.announce(message, now_s)
             else:
                 self.send_direct(client_id, message, now_s)
 
-    def send_direct(self, client_id: str, message: Message, now_s: float) -> bool:
-        """Deliver to one connected client, subscribed or not; False when it is not connected."""
+    def send_direct(
+        self,
+        client_id: str,
+        message: Message,
+        now_s: float,
+        acknowledged: Callable[[], None] | None = None,
+    ) -> bool:
+        """Deliver to one connected client, subscribed or not; False when it is not connected.
+
+        Args:
+            client_id: Whom.
+            message: What.
+            now_s: The time now.
+            acknowledged: Called when the client acknowledges it.
+        """
         session = self._sessions.get(client_id)
         if session is None or session.connection is None:
             return False
-        self._distributor.deliver(session, message, message.qos, retain=False, now_s=now_s)
+        self._distributor.deliver(
+            session, message, message.qos, retain=False, now_s=now_s, acknowledged=acknowledged
+        )
         return True
 
     def send_retained(self, session: Session, topic: str, max_qos: int, now_s: float) -> None:

@@ -3,12 +3,16 @@
 A trie over topic levels, so that finding the subscribers costs what the topic's depth costs and
 not what the number of clients costs, with a bounded cache of results in front. `#` follows the AWS
 rule: `sensor/#` matches `sensor/` and everything below but not `sensor` (developer guide, "MQTT
-topics", topic filters). Knows nothing about connections, policies or messages.
+topics", topic filters). Knows nothing about connections or policies, and of messages only that a
+shared group may keep some.
 """
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from simulator.iotcore.group_queue import GroupQueue
 
 Subscriber = TypeVar("Subscriber")
 
@@ -17,9 +21,14 @@ CACHED_TOPICS_MAX = 65_536
 
 
 class Subscription(Generic[Subscriber]):
-    """One filter of one subscriber with the options it was granted."""
+    """One filter of one subscriber with the options it was granted.
+
+    Attributes:
+        group: The shared group it is in, once it was added; None when it is not shared.
+    """
 
     __slots__ = (
+        "group",
         "no_local",
         "qos",
         "retain_as_published",
@@ -44,6 +53,7 @@ class Subscription(Generic[Subscriber]):
         self.qos = qos
         self.no_local = no_local
         self.retain_as_published = retain_as_published
+        self.group: SharedGroup[Subscriber] | None = None
 
 
 class SharedGroup(Generic[Subscriber]):
@@ -51,14 +61,20 @@ class SharedGroup(Generic[Subscriber]):
 
     Attributes:
         members: By identity of the subscriber.
-        waiting: Messages stored for the group. Whoever stores them counts them here.
+        queue: What waits for any member; None until whoever stores messages makes it. It is
+            cleared when the last member leaves.
     """
 
-    __slots__ = ("members", "waiting")
+    __slots__ = ("members", "queue")
 
     def __init__(self) -> None:
         self.members: dict[int, Subscription[Subscriber]] = {}
-        self.waiting = 0
+        self.queue: GroupQueue | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages stored for the group."""
+        return len(self.queue) if self.queue is not None else 0
 
 
 class Match(Generic[Subscriber]):
@@ -149,6 +165,7 @@ class Subscriptions(Generic[Subscriber]):
                 self.groups += 1
             is_new = key not in group.members
             group.members[key] = subscription
+            subscription.group = group
         self._count += is_new
         self._forget(subscription.topic_filter)
         return is_new
@@ -257,6 +274,8 @@ class Subscriptions(Generic[Subscriber]):
         if not group.members:
             del ends.groups[subscription.share_name]
             self.groups -= 1
+            if group.queue is not None:
+                group.queue.clear()
         return True
 
     def _forget(self, topic_filter: str) -> None:

@@ -1,4 +1,4 @@
-"""One packet's bytes to a typed packet, totally: a packet or `MalformedPacket`, nothing else.
+"""One MQTT 5 packet's bytes to a typed packet, totally: a packet or `MalformedPacket`.
 
 The `mqtt5` codec does the decoding. This module stands before it because the codec aborts (and
 prints to standard error) on text that is not UTF-8, and because it lets a few things pass that the
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROTOCOL_NAME = b"\x00\x04MQTT"
+_OLD_PROTOCOL_NAME = b"\x00\x06MQIsdp"
+MQTT_3_1 = 3
 MQTT_3_1_1 = 4
 MQTT_5 = 5
 
@@ -47,21 +49,23 @@ class PacketType(IntEnum):
 
 
 class MalformedPacket(Exception):  # noqa: N818 - the specification's own name for it
-    """The bytes are not an MQTT 5 packet (MQTT 5.0 section 1.2, "Malformed Packet")."""
+    """The bytes are not an MQTT packet (MQTT 5.0 section 1.2, "Malformed Packet")."""
 
 
 def connect_level(packet: bytes) -> int | None:
     """The protocol level a CONNECT asks for; None when it is no CONNECT of any MQTT.
 
     MQTT 3.1 (`MQIsdp`, level 3), 3.1.1 (level 4) and 5 (level 5) differ in the bytes that follow,
-    so this is asked before the packet is decoded.
+    so this is asked before the packet is decoded. Whatever calls itself `MQIsdp` is of level 3.
     """
     body = _body_offset(packet)
     if packet[0] != PacketType.CONNECT << 4:
         return None
-    for name in (PROTOCOL_NAME, b"\x00\x06MQIsdp"):
-        if packet.startswith(name, body) and len(packet) > body + len(name):
-            return packet[body + len(name)]
+    if packet.startswith(_OLD_PROTOCOL_NAME, body):
+        return MQTT_3_1
+    level = body + len(PROTOCOL_NAME)
+    if packet.startswith(PROTOCOL_NAME, body) and len(packet) > level:
+        return packet[level]
     return None
 
 
@@ -134,12 +138,12 @@ class Decoder:
             self._check_block(packet, position)
 
     def _check_block(self, packet: bytes, start: int) -> None:
-        cursor = _Cursor(packet, start)
+        cursor = Cursor(packet, start)
         length = cursor.variable_integer()
         block = packet[start : cursor.position + length]
         if block in self._good_blocks:
             return
-        _Cursor(packet, start).properties()
+        Cursor(packet, start).properties()
         if len(self._good_blocks) >= _BLOCKS_MAX:
             self._good_blocks.clear()
         self._good_blocks.add(block)
@@ -152,7 +156,7 @@ def check_properties(packet: bytes, start: int) -> None:
         MalformedPacket: It is not well formed.
         UnicodeDecodeError: A text in it is not UTF-8.
     """
-    _Cursor(packet, start).properties()
+    Cursor(packet, start).properties()
 
 
 def _body_offset(packet: bytes) -> int:
@@ -166,8 +170,15 @@ def _malformed(what: str) -> NoReturn:
     raise MalformedPacket(what)
 
 
-class _Cursor:
-    """Walks the variable header and payload of one packet."""
+class Cursor:
+    """Walks the variable header and payload of one packet of either version.
+
+    Every method raises `MalformedPacket` when the packet ends too early.
+
+    Args:
+        packet: The packet.
+        position: Where to begin; behind the fixed header when left out.
+    """
 
     __slots__ = ("_packet", "position")
 
@@ -177,39 +188,56 @@ class _Cursor:
 
     @property
     def remaining(self) -> int:
+        """Bytes not read yet."""
         return len(self._packet) - self.position
 
     def skip(self, count: int) -> None:
+        """Pass over bytes."""
         self.position += count
         if self.position > len(self._packet):
             _malformed("the packet ends early")
 
     def byte(self) -> int:
+        """One byte."""
         self.skip(1)
         return self._packet[self.position - 1]
 
     def uint16(self) -> int:
+        """A two byte integer."""
         self.skip(2)
         return int.from_bytes(self._packet[self.position - 2 : self.position], "big")
 
-    def packet_id(self) -> None:
-        if not self.uint16():
+    def packet_id(self) -> int:
+        """A packet id, which is never 0."""
+        packet_id = self.uint16()
+        if not packet_id:
             _malformed("packet id 0 (MQTT-2.2.1-3)")
+        return packet_id
+
+    def rest(self) -> bytes:
+        """Everything not read yet."""
+        start, self.position = self.position, len(self._packet)
+        return self._packet[start:]
 
     def binary(self) -> bytes:
+        """Bytes behind their length."""
         length = self.uint16()
         self.skip(length)
         return self._packet[self.position - length : self.position]
 
-    def text(self) -> None:
-        """MQTT 5.0 section 1.5.4: UTF-8 without surrogates and without U+0000."""
+    def text(self) -> str:
+        """MQTT 5.0 section 1.5.4: UTF-8 without surrogates and without U+0000.
+
+        Raises:
+            UnicodeDecodeError: It is not UTF-8.
+        """
         raw = self.binary()
         if b"\x00" in raw:
             _malformed("U+0000 in text (MQTT-1.5.4-2)")
-        if not raw.isascii():
-            raw.decode()  # UnicodeDecodeError is a ValueError
+        return raw.decode()
 
     def variable_integer(self) -> int:
+        """A variable byte integer (section 1.5.5)."""
         value = 0
         for shift in (0, 7, 14, 21):
             byte = self.byte()
@@ -279,7 +307,7 @@ _USER_NAME_FLAG = 0b1000_0000
 
 
 def _check_connect(packet: bytes) -> None:
-    cursor = _Cursor(packet)
+    cursor = Cursor(packet)
     cursor.text()
     cursor.skip(1)
     flags = cursor.byte()
@@ -310,12 +338,12 @@ def _check(packet: bytes) -> None:
     elif kind in {PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE}:
         _check_filters(packet, has_options=kind == PacketType.SUBSCRIBE)
     elif kind in {PacketType.DISCONNECT, PacketType.AUTH}:
-        cursor = _Cursor(packet)
+        cursor = Cursor(packet)
         if cursor.remaining > 1:
             cursor.skip(1)
             cursor.properties()
     elif kind != PacketType.PINGREQ:
-        cursor = _Cursor(packet)
+        cursor = Cursor(packet)
         cursor.packet_id()
         if cursor.remaining > 1:
             cursor.skip(1)
@@ -326,7 +354,7 @@ _RESERVED_OPTIONS = 0b1100_0000
 
 
 def _check_filters(packet: bytes, *, has_options: bool) -> None:
-    cursor = _Cursor(packet)
+    cursor = Cursor(packet)
     cursor.packet_id()
     cursor.properties()
     if not cursor.remaining:

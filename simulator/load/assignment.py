@@ -7,12 +7,13 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from simulator.load.traffic.books import LaneTally
+from simulator.scenario.schema import StandInTarget
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from simulator.load.target.identities import CarIdentities, Identities, KeyPair
     from simulator.load.target.opening import Route
+    from simulator.quotas.table import QuotaTable
     from simulator.scenario.roster import Roster
     from simulator.scenario.schema import Scenario
 
@@ -54,6 +56,21 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """What the worker with the probes needs besides the scenario.
+
+    Attributes:
+        pair: The identity that all their clients share.
+        table: The quotas in force.
+        mode: Whether they are enforced or only observed.
+    """
+
+    pair: KeyPair
+    table: QuotaTable
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """What one worker does. Picklable.
 
@@ -67,6 +84,7 @@ class Assignment:
         route: Where to connect.
         now: The present, for certificates that are made.
         sampled: Numbers of the cars whose positions are recorded.
+        probes: The probes, if this worker has them.
     """
 
     worker: int
@@ -78,6 +96,7 @@ class Assignment:
     route: Route
     now: datetime
     sampled: frozenset[int]
+    probes: ProbePlan | None = None
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -151,6 +170,7 @@ def divide(
     workers: int,
     base: Path,
     now: datetime,
+    quotas: QuotaTable | None = None,
 ) -> list[Assignment]:
     """Give every worker its part.
 
@@ -164,6 +184,7 @@ def divide(
             readers.
         base: Folder of the scenario file.
         now: The present.
+        quotas: The quotas in force, for probes. They are the last worker's.
     """
     step = max(1, roster.count // SAMPLED_MAX)
     sampled = frozenset(range(0, roster.count, step)[:SAMPLED_MAX])
@@ -197,6 +218,10 @@ def divide(
                 workers, scenario, base, identities.things, (), tuple(places), route, now, sampled
             )
         )
+    target = scenario.target
+    if identities.probe is not None and quotas is not None and isinstance(target, StandInTarget):
+        plan = ProbePlan(identities.probe, quotas, target.quota_mode)
+        assignments[-1] = replace(assignments[-1], probes=plan)
     return assignments
 
 

@@ -19,6 +19,8 @@ import time
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from simulator import event_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from multiprocessing.connection import Connection
@@ -125,17 +127,13 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def run_child(main: Coroutine[Any, Any, T]) -> T:
-    """Run the event loop of a child process: uvloop where it exists.
+    """Run the event loop of a child process.
 
     Windows has no signal masks; there this ignores Ctrl-C.
     """
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        import uvloop  # noqa: PLC0415 - exists on Unix only
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+    return event_loop.run(main)
 
 
 def read_in_thread(

@@ -277,13 +277,6 @@ class DrivenCars(ABC, Generic[C]):
                 for index, due_s in zip(*due, strict=True):
                     self._report_shadow(index, due_s, now_s)
 
-    def next_due_s(self) -> float:
-        """When the next publish is due."""
-        lanes = [stream.lane for stream in self.lanes]
-        if self._shadow_lane is not None:
-            lanes.append(self._shadow_lane)
-        return min((lane.next_due_s() for lane in lanes), default=float("inf"))
-
     def _publish(self, stream: StreamLane, due: Slice) -> None:
         phase = self._timetable.phase_at(due.due_s[0])
         if phase != self._timetable.phase_at(due.due_s[-1]):

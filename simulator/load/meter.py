@@ -17,6 +17,8 @@ from simulator.load.records import Count, Latencies, Position, ProcessUse, Snaps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from simulator.load.records import Probed
+
 REASONS_MAX = 200
 """Different reasons of a run that are told apart; further ones count as `other`. Texts of a hostile
 server must not grow a report without bound."""
@@ -95,6 +97,7 @@ class Meter:
         online: Mapping[str, int],
         process: ProcessUse,
         positions: Sequence[Position] = (),
+        probed: Sequence[Probed] = (),
     ) -> Snapshot:
         """Everything since the last call, which starts anew.
 
@@ -103,6 +106,7 @@ class Meter:
             online: Connected cars by group.
             process: What the process used.
             positions: Where some cars are.
+            probed: The quotas that probes are done with.
         """
         latencies = []
         for (metric, group, phase), values in self._sinks.items():
@@ -121,6 +125,7 @@ class Meter:
             reasons=dict(self._reasons),
             process=process,
             positions=list(positions),
+            probed=list(probed),
         )
         self._counts.clear()
         self._reasons.clear()

@@ -52,6 +52,18 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     streams: list[str]
 
 
+class PlannedProbe(msgspec.Struct, frozen=True):
+    """An edge of a quota that probes are to go to.
+
+    Attributes:
+        probes: Name of the probes.
+        edge: Name of the edge in `simulator.scenario.edges`.
+    """
+
+    probes: str
+    edge: str
+
+
 class Header(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     """What is about to be run.
 
@@ -71,6 +83,7 @@ class Header(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
         faults: The faults.
         quotas: Findings of the quota check, as JSON (`simulator.forecast`).
         cost: The cost estimate, as JSON (`simulator.forecast`).
+        probes: The edges of quotas that are probed.
     """
 
     name: str
@@ -87,6 +100,7 @@ class Header(msgspec.Struct, frozen=True, tag="run", tag_field="record"):
     faults: list[PlannedFault]
     quotas: dict[str, Any] = {}
     cost: dict[str, Any] = {}
+    probes: list[PlannedProbe] = []
     format: str = FORMAT
 
 
@@ -139,6 +153,56 @@ class ProcessUse(msgspec.Struct, frozen=True):
     resident_bytes: int
 
 
+class ProbedSide(msgspec.Struct, frozen=True):
+    """What the clients of a probe saw on one side of a quota.
+
+    Attributes:
+        amount: How much they did: events, or the size of one.
+        tried: Events, 1 when the amount is a size.
+        accepted: Those that went as below the quota.
+        refused: Those that did not.
+        effect: What that looked like; empty when nothing was seen.
+    """
+
+    amount: int
+    tried: int
+    accepted: int
+    refused: int
+    effect: str
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """A quota that was probed.
+
+    Attributes:
+        at_s: When that was done.
+        probes: Name of the probes.
+        edge: Name of the edge in `simulator.scenario.edges`.
+        quota: Id of the quota.
+        limit: Its limit in force.
+        unit: Unit of that.
+        is_enforced: Whether the stand-in refuses what is above, or only counts it.
+        clients: How the client ids begin that went below, and those that went above.
+        below: What they saw; None when it did not come to that.
+        above: The same.
+        fault: Why one of them is missing.
+        passed_over: Why it was not probed, although nothing is wrong.
+    """
+
+    at_s: float
+    probes: str
+    edge: str
+    quota: str
+    limit: float
+    unit: str
+    is_enforced: bool
+    clients: tuple[str, str]
+    below: ProbedSide | None = None
+    above: ProbedSide | None = None
+    fault: str = ""
+    passed_over: str = ""
+
+
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="record"):
     """What one worker did since its last snapshot. Snapshots of any workers can be added.
 
@@ -153,6 +217,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="record"):
         reasons: Increments of reason codes and link failures, such as `PUBACK 0x97`.
         process: What the worker's process used.
         positions: Where some of its cars are.
+        probed: The quotas that its probes are done with.
     """
 
     worker: int
@@ -165,6 +230,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="record"):
     reasons: dict[str, int]
     process: ProcessUse
     positions: list[Position] = []
+    probed: list[Probed] = []
 
 
 class Event(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
@@ -185,20 +251,67 @@ class Event(msgspec.Struct, frozen=True, tag="event", tag_field="record"):
     cars: int = 0
 
 
+class ClientRefusals(msgspec.Struct, frozen=True, array_like=True):
+    """How often a quota refused a client, or would have.
+
+    Attributes:
+        client_id: Which client.
+        refused: How often at most.
+        excess: By how much that may be too high, when a quota refused very many clients.
+    """
+
+    client_id: str
+    refused: int
+    excess: int
+
+
+class QuotaRefusals(msgspec.Struct, frozen=True):
+    """What one quota refused, or would have.
+
+    Attributes:
+        refused: Running total.
+        is_enforced: Whether it was refused, and not only counted.
+        text: In a sentence, with the name and the limit of the quota.
+        clients: Who was refused most often; many in the last report, a few in the others.
+    """
+
+    refused: int
+    is_enforced: bool
+    text: str
+    clients: list[ClientRefusals]
+
+
+class TargetQuotas(msgspec.Struct, frozen=True):
+    """The quotas of the stand-in.
+
+    Attributes:
+        table: Name of the table, or path of the quota file; `off` for none.
+        mode: `enforce` or `observe`.
+        refused: Id of a quota to what it refused; those that refused nothing are left out.
+    """
+
+    table: str
+    mode: str
+    refused: dict[str, QuotaRefusals]
+
+
 class TargetReport(msgspec.Struct, frozen=True, tag="target", tag_field="record"):
     """What the stand-in says about itself; other targets say nothing.
 
     Attributes:
         at_s: When.
         counters: Its running totals, among them `connections`, `publishes_in`, `publishes_out`.
-        refusals: Running totals of what it refused or dropped, by cause.
+        refusals: Running totals of what it refused or dropped, by cause; of quotas only what was
+            refused, not what was only counted.
         process: What its process used.
+        quotas: What its quotas refused, or would have.
     """
 
     at_s: float
     counters: dict[str, int]
     refusals: dict[str, int]
     process: ProcessUse
+    quotas: TargetQuotas | None = None
 
 
 class StreamBooks(msgspec.Struct, frozen=True, tag="books", tag_field="record"):

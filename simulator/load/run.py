@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from certs.errors import EdgeError
+from simulator.iotcore.throttling.talkers import KEPT
 from simulator.load.assignment import Closing, Start, divide
 from simulator.load.records import (
     End,
@@ -25,14 +26,18 @@ from simulator.load.records import (
     PlannedFault,
     PlannedGroup,
     PlannedPhase,
+    PlannedProbe,
     StreamBooks,
 )
 from simulator.load.target import machine
 from simulator.load.target.identities import Identities
 from simulator.load.target.opening import open_target
+from simulator.load.target.quota_books import CLIENTS_SHOWN
 from simulator.load.traffic import books
 from simulator.load.worker_process import WorkerProcess
+from simulator.scenario.edges import CLIENTS_MAX
 from simulator.scenario.roster import Roster
+from simulator.scenario.rules import edges_of
 from simulator.scenario.schema import LASTING_FAULTS, MintedIdentities, StandInTarget
 from simulator.scenario.timetable import Timetable
 from simulator.scenario.units import duration_text
@@ -120,7 +125,8 @@ def check_machine(plan: Plan, roster: Roster) -> list[machine.Finding]:
     needs = machine.Plan(
         cars_per_worker=[per_worker] * plan.workers,
         applications=sum(entry.count for entry in applications.observers)
-        + sum(entry.count for entry in applications.commanders),
+        + sum(entry.count for entry in applications.commanders)
+        + (CLIENTS_MAX if scenario.probes else 0),
         stand_in=isinstance(scenario.target, StandInTarget),
         closed_per_minute=machine.closed_per_minute(scenario, roster),
     )
@@ -185,6 +191,7 @@ async def _prepare(
         workers=plan.workers,
         base=plan.base,
         now=datetime.now(UTC),
+        quotas=target.quotas,
     )
     mints = isinstance(scenario.identities, MintedIdentities)
     listener.stage(
@@ -289,7 +296,7 @@ class _Course:
             for duty in duties:
                 duty.cancel()
             outcomes = await asyncio.gather(*duties, return_exceptions=True)
-        await self._report_once(self.now_s)
+        await self._report_once(self.now_s, clients=KEPT)
         self._conclude(closings)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -373,10 +380,10 @@ class _Course:
             at_s = max(at_s + _REPORT_EVERY_S, self.now_s)
             await self._until(at_s)
 
-    async def _report_once(self, at_s: float) -> None:
+    async def _report_once(self, at_s: float, clients: int = CLIENTS_SHOWN) -> None:
         # A target that is gone is told of by whoever watches it.
         with contextlib.suppress(EdgeError):
-            report = await self._target.report(at_s)
+            report = await self._target.report(at_s, clients)
             if report is not None:
                 self._listener.record(report)
 
@@ -418,6 +425,11 @@ class _Course:
             faults=[self._planned(fault, index) for index, fault in enumerate(scenario.faults)],
             quotas=plan.quotas,
             cost=plan.cost,
+            probes=[
+                PlannedProbe(probes.name, edge.name)
+                for probes in scenario.probes
+                for edge in edges_of(probes)
+            ],
         )
 
     def _planned(self, fault: Fault, index: int) -> PlannedFault:

@@ -9,6 +9,7 @@ given and all it gives are the values of `simulator.load.assignment` and `simula
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from simulator.fleet import Cars
     from simulator.load.applications import Application
     from simulator.load.assignment import Assignment, Share
+    from simulator.load.probing.prober import Prober
     from simulator.load.records import Snapshot
     from simulator.load.sdk_equipment import SdkEquipment, SdkRuntime
 
@@ -90,6 +92,8 @@ class Worker:
         self._encoders: list[StreamEncoder] = []
         self._observations: list[Observation] = []
         self._dispatches: list[Dispatch] = []
+        self._prober: Prober | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._has_begun = False
         self._may_leave = False
@@ -238,6 +242,7 @@ class Worker:
                 client.shift(moved_s)
         work.zero_unix_us = round(start.unix_s * 1e6)
         self._make_groups(start)
+        self._start_probing()
         end_s = work.timetable.end_s
         next_motion_s = next_care_s = next_tick_s = 0.0
         next_snapshot_s = SNAPSHOT_S
@@ -279,6 +284,16 @@ class Worker:
             group.give_up_waiting()
         await self._end()
         yield self._snapshot(work.clock())
+
+    def _start_probing(self) -> None:
+        assignment = self._assignment
+        if assignment.probes is None:
+            return
+        # Only here: a worker without probes is spared their memory.
+        from simulator.load.probing.prober import Prober  # noqa: PLC0415 - above
+
+        self._prober = Prober(self._scenario, assignment.probes, assignment.route, self._work.clock)
+        self._probing = asyncio.create_task(self._prober.run())
 
     @property
     def last_arrival_s(self) -> float:
@@ -447,7 +462,11 @@ class Worker:
         for group in self._groups:
             online[group.name] = online.get(group.name, 0) + group.online
         return self._work.meter.take(
-            now_s, online, ProcessUse(used_s, resident_bytes()), self._positions()
+            now_s,
+            online,
+            ProcessUse(used_s, resident_bytes()),
+            self._positions(),
+            self._prober.take() if self._prober is not None else (),
         )
 
     def _positions(self) -> list[Position]:
@@ -470,6 +489,11 @@ class Worker:
     # The end
 
     async def _end(self) -> None:
+        if self._probing is not None:
+            # What it has not come to is missing in the result, and said there.
+            self._probing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._probing
         self._closing = Closing(
             written=[
                 Written(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+_OF_MANY: Final = frozenset({"account", "shared group"})
+"""For what a number is counted that several clients add to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,14 @@ class Quota:
     per: str
     adjustable: bool
     bound: Literal["most", "least"] = "most"
+
+    @property
+    def is_of_protocol(self) -> bool:
+        """Whether it is a size, or a count of one client, and no rate and no count of many.
+
+        The stand-in enforces those in every mode, as limits of the protocol.
+        """
+        return not self.unit.endswith("/s") and self.per not in _OF_MANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from certs.terminal import printable
 from simulator.report.paper import Paper
+from simulator.report.quotas import refused_by_quota
 from simulator.report.verdict import CheckRow, judge, value_text
 from simulator.scenario.checks import METRICS
 
@@ -52,12 +53,15 @@ _LESS_IS_BETTER: Final = frozenset(
         "commands_unanswered",
         "commands_failed",
         "target_refusals",
+        "quota_refusals",
+        "probes_failed",
         "workers_lost",
         "cost_usd",
     }
 )
 _MORE_IS_BETTER: Final = frozenset(
     {"connected", "connected_share", "online_at_end", "commands_answered", "publish_rate_hz"}
+    | {"probes_held"}
 )
 # Latencies below these are the resolution of the clocks and of scheduling, not of the target.
 _NOTHING_MS: Final = 0.1
@@ -76,6 +80,7 @@ class Difference:
         phase: Of this phase only.
         before: In the first run; None when nothing was measured.
         after: In the second run.
+        quota: Of this quota only.
     """
 
     metric: str
@@ -83,12 +88,14 @@ class Difference:
     phase: str | None
     before: float | None
     after: float | None
+    quota: str | None = None
 
     @property
     def name(self) -> str:
         """The figure as written in a check."""
         statistic = f".{self.statistic}" if self.statistic else ""
-        return self.metric + statistic + (f" during {self.phase}" if self.phase else "")
+        cut = f" during {self.phase}" if self.phase else f" of {self.quota}" if self.quota else ""
+        return self.metric + statistic + cut
 
     @property
     def ratio(self) -> float | None:
@@ -180,6 +187,7 @@ class Comparison:
                     "metric": item.metric,
                     "statistic": item.statistic,
                     "phase": item.phase,
+                    "quota": item.quota,
                     "before": item.before,
                     "after": item.after,
                     "ratio": item.ratio,
@@ -338,7 +346,16 @@ def _differences(before: Result, after: Result) -> Iterator[Difference]:
             for statistic in statistics:
                 values = [run.value(name, statistic, None, phase) for run in (before, after)]
                 if values != [None, None]:
-                    yield Difference(name, statistic, phase, *values)
+                    yield Difference(name, statistic, phase, values[0], values[1])
+        if "quota" in metric.cuts:
+            yield from _quota_differences(name, before, after)
+
+
+def _quota_differences(metric: str, before: Result, after: Result) -> Iterator[Difference]:
+    refused = [each.quota for run in (before, after) for each in refused_by_quota(run)]
+    for quota in sorted(set(refused)):
+        was, now = (run.value(metric, quota=quota) for run in (before, after))
+        yield Difference(metric, None, None, was, now, quota)
 
 
 def _checks(before: Iterable[CheckRow], after: Iterable[CheckRow]) -> Iterator[CheckChange]:

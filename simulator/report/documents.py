@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from simulator.load.records import Event, StreamBooks
+from simulator.load.records import Event, StreamBooks, TargetQuotas
+from simulator.report.quotas import refused_by_quota
 from simulator.report.result import NOT_SENT
 from simulator.scenario.checks import METRICS
 
@@ -75,6 +76,7 @@ class CheckPart(msgspec.Struct, frozen=True):
     value: float | None
     held: bool
     note: str
+    quota: str | None = None
 
 
 class LatencyPart(msgspec.Struct, frozen=True):
@@ -95,7 +97,7 @@ class LatencyPart(msgspec.Struct, frozen=True):
 
 
 class NumberPart(msgspec.Struct, frozen=True):
-    """One metric that is a number, of the whole run or cut by group or by phase.
+    """One metric that is a number, of the whole run or cut by group, by phase or by quota.
 
     Every metric is listed for the whole run; cuts whose value is 0 or unknown are left out.
     """
@@ -104,6 +106,7 @@ class NumberPart(msgspec.Struct, frozen=True):
     group: str | None
     phase: str | None
     value: float | None
+    quota: str | None = None
 
 
 class PhasePart(msgspec.Struct, frozen=True):
@@ -116,10 +119,28 @@ class PhasePart(msgspec.Struct, frozen=True):
 
 
 class TargetPart(msgspec.Struct, frozen=True):
-    """What the stand-in said about itself at last."""
+    """What the stand-in said about itself at last; `refusals` are without what it only counted."""
 
     counters: dict[str, int]
     refusals: dict[str, int]
+    quotas: TargetQuotas | None = None
+
+
+class EdgePart(msgspec.Struct, frozen=True):
+    """A quota that probes went to, and what they saw just below and just above it.
+
+    `state` is `held`, `failed`, `passed over` or `to come`; `counted` is what the stand-in counted
+    for the clients that went above.
+    """
+
+    probes: str
+    edge: str
+    state: str
+    limit: str
+    below: str
+    above: str
+    counted: int | None
+    note: str
 
 
 class SeriesPart(msgspec.Struct, frozen=True):
@@ -162,6 +183,7 @@ class Report(msgspec.Struct, frozen=True):
     quotas: dict[str, Any]
     series: SeriesPart
     warnings: list[str]
+    edges: list[EdgePart] = []
 
 
 def as_json(result: Result, verdict: Verdict) -> dict[str, Any]:
@@ -208,12 +230,27 @@ def _report(result: Result, verdict: Verdict) -> Report:
         {cause: result.count(cause) for cause in NOT_SENT},
         result.books,
         result.reasons,
-        TargetPart(result.target.counters, result.target.refusals) if result.target else None,
+        TargetPart(result.target.counters, result.target.refusals, result.target.quotas)
+        if result.target
+        else None,
         result.events,
         header.cost if header else {},
         header.quotas if header else {},
         _series(result),
         list(verdict.warnings),
+        [
+            EdgePart(
+                row.probes,
+                row.name,
+                row.state,
+                row.limit,
+                row.below,
+                row.above,
+                row.counted,
+                row.note,
+            )
+            for row in result.edges
+        ],
     )
 
 
@@ -259,6 +296,7 @@ def _checks(verdict: Verdict) -> list[CheckPart]:
             row.value,
             row.held,
             row.note,
+            row.check.quota,
         )
         for row in verdict.rows
     ]
@@ -298,6 +336,9 @@ def _numbers(result: Result) -> Iterator[NumberPart]:
     for metric in _NUMBERS:
         yield NumberPart(metric, None, None, result.value(metric))
         cuts = METRICS[metric].cuts
+        if "quota" in cuts:
+            for each in refused_by_quota(result):
+                yield NumberPart(metric, None, None, float(each.refused), each.quota)
         if "group" in cuts:
             for group in (*result.groups, *result.applications):
                 if value := result.value(metric, None, group):

@@ -1,8 +1,9 @@
 """The checks of a run as JUnit XML, which continuous integration systems show as tests.
 
-Owns the form: one test suite, one test case a check, a failure with what was measured, the first
-line of the report as the suite's output. It follows the schema that Jenkins' xUnit plugin publishes
-(junit-10.xsd, https://github.com/jenkinsci/xunit-plugin). Pure.
+Owns the form: one test suite, one test case a check and one a probed quota, a failure with what was
+measured, the first line of the report and what quotas refused as the suite's output. It follows the
+schema that Jenkins' xUnit plugin publishes (junit-10.xsd,
+https://github.com/jenkinsci/xunit-plugin). Pure.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Final
 
+from simulator.report.quotas import refused_by_quota
 from simulator.report.verdict import NOTHING_MEASURED, bound_text
 
 if TYPE_CHECKING:
+    from simulator.report.edges import EdgeRow
     from simulator.report.result import Result
     from simulator.report.verdict import CheckRow, Verdict
 
+_NOT_PROBED: Final = frozenset({"passed over", "to come"})
 # Characters that XML 1.0 cannot hold, not even escaped (section 2.2), and those it discourages.
 _UNWRITABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010fffd]"
@@ -26,21 +30,28 @@ _UNWRITABLE: Final = re.compile(
 def to_xml(result: Result, verdict: Verdict) -> bytes:
     """The JUnit XML document, in UTF-8."""
     name = result.header.name if result.header else "result"
-    failures = str(len(verdict.failed))
-    totals = {"tests": str(len(verdict.rows)), "failures": failures, "errors": "0"}
+    edges = result.edges
+    failures = len(verdict.failed) + sum(row.state == "failed" for row in edges)
+    skipped = sum(row.state in _NOT_PROBED for row in edges)
+    tests = len(verdict.rows) + len(edges)
+    totals = {"tests": str(tests), "failures": str(failures), "errors": "0"}
     elapsed = f"{result.elapsed_s:.3f}"
     root = ET.Element("testsuites", {"name": "morai-sim", **totals, "time": elapsed})
     suite = ET.SubElement(
         root,
         "testsuite",
-        {"name": _clean(name), **totals, "skipped": "0", "time": elapsed, **_timestamp(result)},
+        {"name": _clean(name), **totals, "skipped": str(skipped), "time": elapsed}
+        | _timestamp(result),
     )
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(result).items():
         ET.SubElement(properties, "property", {"name": key, "value": _clean(value)})
     for row in verdict.rows:
         _add_case(suite, name, row)
+    for edge in edges:
+        _add_edge(suite, name, edge)
     output = [verdict.first_line, *(f"warning: {text}" for text in verdict.warnings)]
+    output += [each.text for each in refused_by_quota(result)]
     ET.SubElement(suite, "system-out").text = _clean("\n".join(output))
     ET.indent(root)
     document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -65,6 +76,18 @@ def _add_case(suite: ET.Element, scenario: str, row: CheckRow) -> None:
             filter(None, [message, note, f"{row.check.metric.name}: {row.check.metric.meaning}"])
         )
     )
+
+
+def _add_edge(suite: ET.Element, scenario: str, row: EdgeRow) -> None:
+    name = f"quota {row.name} at its edge, by {row.probes}"
+    attributes = {"classname": _clean(scenario), "name": _clean(name), "time": "0"}
+    case = ET.SubElement(suite, "testcase", attributes)
+    if row.state == "failed":
+        failure = ET.SubElement(case, "failure", {"type": "probe", "message": _clean(row.note)})
+        sides = f"below: {row.below or 'not seen'}; above: {row.above or 'not seen'}"
+        failure.text = _clean(f"limit {row.limit}; {sides}")
+    elif row.state in _NOT_PROBED:
+        ET.SubElement(case, "skipped", {"message": _clean(row.note or row.state)})
 
 
 def _timestamp(result: Result) -> dict[str, str]:

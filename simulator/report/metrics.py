@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from simulator.report.quotas import total
 from simulator.scenario.checks import METRICS
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def value_of(
-    result: Result, metric: str, statistic: str | None, group: str | None, phase: str | None
+    result: Result,
+    metric: str,
+    statistic: str | None,
+    group: str | None,
+    phase: str | None,
+    quota: str | None = None,
 ) -> float | None:
     """The value of a metric; None when nothing was measured. See `Result.value`."""
     cuts = METRICS[metric].cuts
@@ -31,6 +37,10 @@ def value_of(
         return None
     if group is not None and group not in {*result.groups, *result.applications}:
         return None
+    if quota is not None and "quota" not in cuts:
+        return None
+    if metric == "quota_refusals":
+        return _quota_refusals(result, quota)
     if METRICS[metric].kind == "latency":
         return _statistic(result.spread(metric, group, phase), statistic)
     if not result.has_snapshots and metric not in _WITHOUT_SNAPSHOTS:
@@ -95,6 +105,19 @@ def _target_refusals(result: Result, _group: str | None, _phase: str | None) -> 
     return float(sum(result.target.refusals.values())) if result.target else None
 
 
+def _quota_refusals(result: Result, quota: str | None) -> float | None:
+    quotas = result.target.quotas if result.target else None
+    return float(total(quotas, quota)) if quotas is not None else None
+
+
+def _probes(state: str) -> _Value:
+    def number(result: Result, _group: str | None, _phase: str | None) -> float | None:
+        rows = result.edges
+        return float(sum(row.state == state for row in rows)) if rows else None
+
+    return number
+
+
 def _cost_usd(result: Result, _group: str | None, _phase: str | None) -> float | None:
     cost = result.header.cost.get("run_usd") if result.header else None
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not math.isfinite(cost):
@@ -117,10 +140,21 @@ _DERIVED: Final[dict[str, _Value]] = {
     "out_of_order": _of_books("out_of_order"),
     "undecodable": _of_books("undecodable"),
     "target_refusals": _target_refusals,
+    "probes_held": _probes("held"),
+    "probes_failed": _probes("failed"),
     "generator_cpu_share": lambda result, _group, _phase: result.generator.cpu_share_max,
     "workers_lost": _workers_lost,
     "cost_usd": _cost_usd,
 }
 _WITHOUT_SNAPSHOTS: Final = frozenset(
-    {"asked", "connected", "connected_share", "workers_lost", "cost_usd", "target_refusals"}
+    {
+        "asked",
+        "connected",
+        "connected_share",
+        "workers_lost",
+        "cost_usd",
+        "target_refusals",
+        "probes_held",
+        "probes_failed",
+    }
 )

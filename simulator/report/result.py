@@ -5,8 +5,8 @@ books) and what each metric of `simulator.scenario.checks.METRICS` means in term
 Memory is bounded whatever the run's length. Knows nothing about how figures are shown or judged.
 
 Bounds: 3,600 slices, then the slices become twice as long; 2,048 cuts for each of counters and
-latencies, beyond which records count under the cut `other`; 10,000 events and books; 1,000 reason
-codes; 256 tracks of 512 positions.
+latencies, beyond which records count under the cut `other`; 10,000 events, books and probes; 1,000
+reason codes; 256 tracks of 512 positions.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from simulator.load.records import (
     StreamBooks,
     TargetReport,
 )
+from simulator.report.edges import EdgeRow, edges_of
 from simulator.report.generator import GeneratorHealth, health_of
 from simulator.report.metrics import value_of
 from simulator.report.reading import read_records
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from hdrh.histogram import HdrHistogram
 
-    from simulator.load.records import Position, Record
+    from simulator.load.records import Position, Probed, Record
 
 LONGEST_RUN_S: Final = 31 * 86_400.0
 """Records of later times are refused; a scenario may take thirty days."""
@@ -75,6 +76,7 @@ class Result:
         target: The last report of the stand-in.
         checks: The checks of the scenario, parsed.
         reasons: Reason codes and link failures with their numbers.
+        probed: Name of the probes and of an edge to what they saw there.
         tracks: Car number to its (time, latitude, longitude), thinned out evenly over time.
         resident_bytes: The most memory each process used; the target's under `target`.
         damaged_histograms: Latencies that could not be read, and are missing everywhere.
@@ -90,6 +92,7 @@ class Result:
         self.target: TargetReport | None = None
         self.checks: tuple[Check, ...] = ()
         self.reasons: dict[str, int] = {}
+        self.probed: dict[tuple[str, str], Probed] = {}
         self.tracks: dict[int, list[tuple[float, float, float]]] = {}
         self.resident_bytes: dict[str, int] = {}
         self.damaged_histograms = 0
@@ -185,6 +188,11 @@ class Result:
             self._add_reason(reason, number)
         for position in snapshot.positions:
             self._add_position(snapshot.end_s, position)
+        for probed in snapshot.probed:
+            if len(self.probed) < _MAX_LISTED:
+                self.probed[probed.probes, probed.edge] = probed
+            else:
+                self.dropped["probes"] += 1
 
     def _add_latencies(self, within: Slice, metric: str, group: str, phase: str, text: str) -> None:
         try:
@@ -372,6 +380,7 @@ class Result:
         statistic: str | None = None,
         group: str | None = None,
         phase: str | None = None,
+        quota: str | None = None,
     ) -> float | None:
         """The value of a metric; None when nothing was measured.
 
@@ -380,6 +389,7 @@ class Result:
             statistic: `p99`, `max`, `min`, `mean` or `count` of a latency; None for the others.
             group: Only this group of cars, or of applications.
             phase: Only this phase.
+            quota: Only this quota.
 
         Returns:
             Milliseconds, a number, a share from 0 to 1, or USD.
@@ -387,7 +397,12 @@ class Result:
         Raises:
             KeyError: There is no such metric.
         """
-        return value_of(self, metric, statistic, group, phase)
+        return value_of(self, metric, statistic, group, phase, quota)
+
+    @property
+    def edges(self) -> list[EdgeRow]:
+        """The edges of quotas that were to be probed, and how that went."""
+        return edges_of(self)
 
     @property
     def has_snapshots(self) -> bool:

@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from certs.terminal import printable
+from simulator.iotcore.counters import QUOTA_PREFIX
 from simulator.report.forecasts import broken_quotas, cost_of
 from simulator.report.paper import Paper
+from simulator.report.quotas import refused_by_quota, title_of
 from simulator.report.reasons import meaning_of
 from simulator.report.result import NOT_SENT
 from simulator.report.verdict import number_text
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from simulator.load.records import StreamBooks
+    from simulator.load.records import StreamBooks, TargetQuotas
     from simulator.report.result import Result
     from simulator.report.sparse import SparseHistogram
     from simulator.report.verdict import Verdict
@@ -65,6 +67,8 @@ def print_summary(result: Result, verdict: Verdict, console: Console) -> None:
     for warning in verdict.warnings:
         paper.line(Text(f"warning: {warning}", "yellow"))
     paper.section("promised", _promised(verdict, wide=paper.width >= _WIDE))
+    paper.section(title_of(_quotas_of(result)), _quotas(result, wide=paper.width >= _WIDE))
+    paper.section("at the edge of quotas", _edges(result, wide=paper.width >= _WIDE))
     paper.section("measured, ms", _measured(result))
     paper.section("by phase", _by_phase(result))
     paper.section("seen by the observers", _delivery(result.books))
@@ -111,6 +115,64 @@ def _promised(verdict: Verdict, *, wide: bool) -> Table | None:
         else:
             check.append(f"\n  {note}" if note else "", "dim")
             table.add_row(mark, check, row.value_text)
+    return table
+
+
+def _quotas_of(result: Result) -> TargetQuotas | None:
+    return result.target.quotas if result.target else None
+
+
+def _quotas(result: Result, *, wide: bool) -> Table | None:
+    """What quotas refused, or would have, and to whom."""
+    found = refused_by_quota(result)
+    table = _table("what", *(["to whom"] if wide else []), header=False)
+    if not found:
+        quotas = _quotas_of(result)
+        if quotas is None or not quotas.mode:
+            return None
+        would = "refused" if quotas.mode == "enforce" else "would have refused"
+        table.add_row(Text(f"IoT Core {would} nothing", "green"))
+        return table
+    for each in found[:_ROWS_AT_MOST]:
+        text = Text(each.text, "bold red" if each.is_enforced else "bold yellow")
+        if wide:
+            table.add_row(text, Text(each.clients, "dim"))
+        else:
+            table.add_row(text.append(f"\n  {each.clients}" if each.clients else "", "dim"))
+    if len(found) > _ROWS_AT_MOST:
+        table.add_row(Text(f"and {len(found) - _ROWS_AT_MOST} more quotas", "dim"))
+    return table
+
+
+_STATES: Final = {
+    "held": ("ok", "green"),
+    "failed": ("FAILED", "bold red"),
+    "passed over": ("-", "dim"),
+    "to come": ("?", "dim"),
+}
+
+
+def _edges(result: Result, *, wide: bool) -> Table | None:
+    """Each probed quota with what was seen on both sides of its limit."""
+    rows = result.edges
+    if not rows:
+        return None
+    more = ["counted>", ""] if wide else []
+    table = _table("", "quota", "limit>", "just below", "just above", *more)
+    for row in rows:
+        mark, style = _STATES[row.state]
+        name, note = Text(printable(row.name)), Text(printable(row.note), style)
+        if note and not wide:
+            name.append("\n  ").append_text(note)
+        counted = "" if row.counted is None else f"{row.counted:,}"
+        table.add_row(
+            Text(mark, style),
+            name,
+            Text(printable(row.limit)),
+            Text(printable(row.below), "dim"),
+            Text(printable(row.above)),
+            *((counted, note) if wide else ()),
+        )
     return table
 
 
@@ -239,15 +301,22 @@ def _ranking(counts: Mapping[str, int]) -> Table | None:
 
 
 def _refused(result: Result) -> RenderableType | None:
-    """What the target refused by cause, and the quotas that were forecast to break."""
+    """What the target refused by causes other than quotas, and which quotas the forecast broke."""
     header = result.header
     if header is None:
         return None
     broken = broken_quotas(header)
-    refused = _ranking({cause: n for cause, n in _refusals(result).items() if n})
+    by_quotas = any(cause.startswith(QUOTA_PREFIX) for cause in _refusals(result))
+    refused = _ranking(
+        {
+            cause: number
+            for cause, number in _refusals(result).items()
+            if number and not cause.startswith(QUOTA_PREFIX)
+        }
+    )
     if refused is None:
         text = (
-            "  nothing"
+            f"  nothing{' but what its quotas refused' if by_quotas else ''}"
             if result.target
             else "  it does not say; only the stand-in does"
             if header.target_kind != "stand-in"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certs.terminal import printable
+from simulator.report.quotas import refused_by_quota
 from simulator.scenario.checks import METRICS
 from simulator.scenario.units import duration_text
 
@@ -122,7 +123,7 @@ def number_text(value: float, digits: int = 4) -> str:
 
 
 def _row(result: Result, check: Check) -> CheckRow:
-    value = result.value(check.metric.name, check.statistic, check.group, check.phase)
+    value = result.value(check.metric.name, check.statistic, check.group, check.phase, check.quota)
     if value is None:
         return CheckRow(check, None, held=False, note=_why_nothing(result, check))
     return CheckRow(check, value, check.holds(value), _note(result, check))
@@ -139,6 +140,20 @@ def _why_nothing(result: Result, check: Check) -> str:
 
 
 def _note(result: Result, check: Check) -> str:
+    if check.metric.name == "probes_failed":
+        failed = [row.name for row in result.edges if row.state == "failed"]
+        if failed:
+            return ", ".join(map(printable, failed))
+    elif check.metric.name == "quota_refusals":
+        texts = [
+            each.text for each in refused_by_quota(result) if check.quota in {None, each.quota}
+        ]
+        if texts:
+            return texts[0] if len(texts) == 1 else f"{texts[0]}, and {len(texts) - 1} more"
+    return _note_of_partial(result, check)
+
+
+def _note_of_partial(result: Result, check: Check) -> str:
     header = result.header
     if header is None or not result.is_partial:
         return ""

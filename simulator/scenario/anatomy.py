@@ -95,10 +95,10 @@ class Spot:
     field: FieldInfo | None
 
 
-def find(location: Location) -> Spot:
-    """Follow a location of a pydantic error through the models."""
-    shape: Shape | None = Shape("part", (Scenario,))
-    owner: Model = Scenario
+def find(location: Location, root: Model = Scenario) -> Spot:
+    """Follow a location of a pydantic error through the models, from the topmost one."""
+    shape: Shape | None = Shape("part", (root,))
+    owner: Model = root
     field: FieldInfo | None = None
     path: list[str | int] = []
     for element in location:

@@ -4,6 +4,7 @@
     end_to_end_ms.p99.9 <= 1s during storm of vans
     lost == 0
     connected_share >= 99.9 %
+    quota_refusals == 0 of publishes-per-connection
 
 Owns the grammar and the list of metrics. Pure; the values come from `simulator.report`.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MetricKind = Literal["latency", "count", "share", "rate", "amount"]
+Cut = Literal["group", "phase", "quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,18 @@ class Metric:
         name: As written in checks and reports.
         kind: `latency` has percentiles; the others are one number.
         meaning: One sentence.
-        cuts: Whether it exists for one group, for one phase.
+        cuts: Whether it exists for one group, for one phase, for one quota.
     """
 
     name: str
     kind: MetricKind
     meaning: str
-    cuts: frozenset[Literal["group", "phase"]] = frozenset({"group", "phase"})
+    cuts: frozenset[Cut] = frozenset({"group", "phase"})
 
 
-_GROUP = frozenset[Literal["group", "phase"]]({"group"})
-_WHOLE = frozenset[Literal["group", "phase"]]()
+_GROUP = frozenset[Cut]({"group"})
+_QUOTA = frozenset[Cut]({"quota"})
+_WHOLE = frozenset[Cut]()
 
 METRICS: Final[dict[str, Metric]] = {
     metric.name: metric
@@ -98,6 +101,14 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("bytes_out", "count", "MQTT bytes written by cars and applications."),
         Metric("bytes_in", "count", "MQTT bytes read by cars and applications."),
         Metric("target_refusals", "count", "What the stand-in refused or dropped.", _WHOLE),
+        Metric(
+            "quota_refusals",
+            "count",
+            "What quotas of AWS IoT Core refused, or would have.",
+            _QUOTA,
+        ),
+        Metric("probes_held", "count", "Quotas that probes found as documented.", _WHOLE),
+        Metric("probes_failed", "count", "Quotas that probes found otherwise, or not.", _WHOLE),
         Metric("generator_cpu_share", "share", "CPU of the busiest worker, of one core.", _WHOLE),
         Metric("workers_lost", "count", "Workers that ended before their time.", _WHOLE),
         Metric("cost_usd", "amount", "Estimated cost of the run at AWS.", _WHOLE),
@@ -117,7 +128,7 @@ _PATTERN: Final = re.compile(
     r"(?P<metric>[a-z][a-z0-9_]*)(?:\.(?P<statistic>p\d{1,3}(?:\.\d{1,4})?|max|min|mean|count))?"
     r"\s*(?P<operator><=|>=|==|!=|<|>)\s*"
     r"(?P<number>-?\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>%|ms|us|s|usd|)"
-    r"(?:\s+during\s+(?P<phase>[a-z0-9-]{1,32}))?(?:\s+of\s+(?P<group>[a-z0-9-]{1,32}))?",
+    r"(?:\s+during\s+(?P<phase>[a-z0-9-]{1,32}))?(?:\s+of\s+(?P<whom>[a-z0-9-]{1,48}))?",
     re.ASCII | re.IGNORECASE,
 )
 _GRAMMAR: Final = (
@@ -137,6 +148,7 @@ class Check:
         bound: Right-hand side: milliseconds, a number, or a share from 0 to 1.
         phase: Only this phase.
         group: Only this group.
+        quota: Only this quota.
     """
 
     text: str
@@ -146,6 +158,7 @@ class Check:
     bound: float
     phase: str | None
     group: str | None
+    quota: str | None = None
 
     @property
     def percentile(self) -> float | None:
@@ -178,8 +191,10 @@ class Check:
             raise ValueError(f"write {form}: {metric.name} is a {metric.kind}")
         if statistic is not None and statistic.startswith("p") and float(statistic[1:]) > 100:  # noqa: PLR2004 - per cent
             raise ValueError(f"{statistic} is above the 100th percentile")
-        for cut in ("phase", "group"):
-            if match[cut] is not None and cut not in metric.cuts:
+        whom: Cut = "quota" if "quota" in metric.cuts else "group"
+        cuts: dict[Cut, str | None] = {"phase": match["phase"], whom: match["whom"]}
+        for cut, name in cuts.items():
+            if name is not None and cut not in metric.cuts:
                 raise ValueError(f"{metric.name} has no value for one {cut}")
         return cls(
             text.strip(),
@@ -188,8 +203,9 @@ class Check:
             match["operator"],
             # Decimal arithmetic, so that 95 % is the 0.95 that a share of 19 / 20 is.
             float(Decimal(match["number"]) * Decimal(_scale(metric, statistic, unit))),
-            match["phase"],
-            match["group"],
+            cuts["phase"],
+            cuts.get("group"),
+            cuts.get("quota"),
         )
 
 

@@ -86,13 +86,14 @@ class _TooMuchError(Exception):
     """Reading on makes no sense."""
 
 
-def read(text: str) -> Document:
+def read(text: str, kind: str = "scenario") -> Document:
     """Read a text. Total.
 
     Args:
         text: Of any content; the caller bounds its length.
+        kind: What it is one of, for the words of problems.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, kind)
     try:
         value = reader.document()
     except _TooMuchError:
@@ -111,8 +112,9 @@ def read(text: str) -> Document:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, kind: str) -> None:
         self._text = text
+        self._kind = kind
         self._events: Iterator[Any] = iter(())
         self._values = 0
         self.lines: dict[Location, int] = {}
@@ -128,7 +130,8 @@ class _Reader:
         next(self._events)
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self._refuse(event, (), "a second document begins; a file holds one scenario")
+            what = f"a second document begins; a file holds one {self._kind}"
+            self.problems.append(Problem(event.start_mark.line + 1, "", what))
         return value
 
     def _value(self, event: Any, location: Location) -> Any:
@@ -177,7 +180,7 @@ class _Reader:
         return values
 
     def _refuse(self, event: Any, location: Location, what: str) -> None:
-        text = what if what.endswith("scenario") else f"{what} read in a scenario"
+        text = f"{what} read in a {self._kind}"
         self.problems.append(Problem(event.start_mark.line + 1, place(location), text))
 
     def _give_up(self, event: Any, what: str) -> None:

@@ -48,6 +48,7 @@ _SAMPLES: Final[dict[str, dict[str, str]]] = {
     "Fault": {"kind": "drop", "at": "15s", "share": "0.2"},
     "Observers": {"group": "cars", "streams": "[state]"},
     "Commanders": {"group": "cars", "begin": "5s"},
+    "Probes": {"quotas": "[publishes-per-connection]"},
 }
 _MORE_FOR_FAULTS: Final = {"per_s": "0.5", "begin": "5s", "end": "25s", "group": "cars"}
 _STREAM_NAME: Final = "state"
@@ -56,6 +57,7 @@ _CHECKS: Final = (
     "publish_rate_hz >= 8 during steady",
     "end_to_end_ms.p99 < 250",
     "commands_answered >= 1",
+    "quota_refusals == 0 of publishes-in-per-account",
 )
 
 
@@ -225,8 +227,8 @@ def _as_item(lines: list[str], indent: str) -> list[str]:
 def _checks(indent: str) -> list[str]:
     grammar = (
         "What must hold for the run to pass: METRIC < NUMBER [during PHASE] [of GROUP], with "
-        "< <= > >= == or !=. Latencies need a statistic: .p50 .p99 .p99.9 .max .min .mean .count. "
-        "The metrics:"
+        "< <= > >= == or !=; quota_refusals is of one quota by its id. Latencies need a statistic: "
+        ".p50 .p99 .p99.9 .max .min .mean .count. The metrics:"
     )
     lines = [*_words(grammar, indent)]
     width = max(map(len, METRICS))

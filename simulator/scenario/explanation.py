@@ -18,8 +18,8 @@ from simulator.scenario.motion import (
     ParkedMotion,
     RecordingMotion,
 )
-from simulator.scenario.rules import watched
-from simulator.scenario.schema import LASTING_FAULTS, AwsTarget, BrokerTarget
+from simulator.scenario.rules import edges_of, watched
+from simulator.scenario.schema import LASTING_FAULTS, OFF, AwsTarget, BrokerTarget
 from simulator.scenario.timetable import Timetable
 from simulator.scenario.units import duration_text
 from simulator.scenario.watching import cars_watched, groups_read, uses_wildcard
@@ -38,8 +38,10 @@ if TYPE_CHECKING:
         Fault,
         Observers,
         Phase,
+        Probes,
         Reconnect,
         Scenario,
+        StandInTarget,
         Stream,
         VehicleGroup,
     )
@@ -176,6 +178,7 @@ def explain(
         paragraphs.append("\n".join(["What goes wrong:", *(f"- {fault}" for fault in faults)]))
     paragraphs += [_observers(scenario, each) for each in scenario.applications.observers]
     paragraphs += [_commanders(scenario, each) for each in scenario.applications.commanders]
+    paragraphs += [_probes(each) for each in scenario.probes]
     if scenario.checks:
         checks = [f"- {check_text(check)}" for check in scenario.parsed_checks]
         paragraphs.append("\n".join(["The run passes if all of this holds:", *checks]))
@@ -201,7 +204,7 @@ def check_text(check: Check) -> str:
     else:
         bound = f"{check.bound:,.10g}"
     cuts = f" during {check.phase}" if check.phase else ""
-    cuts += f" of {check.group}" if check.group else ""
+    cuts += f" of {check.group or check.quota}" if check.group or check.quota else ""
     return f"{statistic}{metric.name}{cuts} is {_OPERATOR_WORDS[check.operator]} {bound}"
 
 
@@ -224,7 +227,7 @@ def _where(scenario: Scenario) -> str:
         )
         where = (
             "the IoT Core stand-in, which runs on this machine for the time of the run; " + allowed
-        )
+        ) + _quotas(target)
     who = {
         "mint": "Each car has its own key and certificate, made for this run",
         "none": "They show no certificates",
@@ -234,6 +237,15 @@ def _where(scenario: Scenario) -> str:
         who = f"Their certificates are those of the store {getattr(identities, 'path', '')}"
         who += f" whose names begin with {prefix}" if prefix else ""
     return f"{cars} {verb} to {where}. {who}. The seed is {scenario.seed}."
+
+
+def _quotas(target: StandInTarget) -> str:
+    if target.quotas == OFF:
+        return ", without quotas"
+    named = target.quota_file or f"the {target.quotas} ones"
+    if target.quota_mode == "enforce":
+        return f". It enforces quotas of AWS IoT Core ({named})"
+    return f". It counts what quotas of AWS IoT Core would refuse ({named})"
 
 
 def _group(
@@ -417,6 +429,17 @@ def _commanders(scenario: Scenario, commanders: Commanders) -> str:
         f"{commanders.name}: {number} {verb} {pace} ({what}, QoS {commanders.qos}) to "
         f"{cars:,} cars and {_plural('expect', 3 - min(commanders.count, 2))} each answer within "
         f"{duration_text(commanders.answer_within)}."
+    )
+
+
+def _probes(probes: Probes) -> str:
+    edges = edges_of(probes)
+    named = ", ".join(edge.name for edge in edges)
+    begin = f" from {duration_text(probes.begin)} on" if probes.begin else ""
+    return (
+        f"{probes.name}: clients of their own go just below and just above {len(edges)} "
+        f"{_plural('quota', len(edges))}{begin}, and compare what they see with what AWS IoT Core "
+        f"documents: {named}."
     )
 
 

@@ -23,13 +23,14 @@ _NUMBER: Final = r"-?[0-9]{1,15}(\.[0-9]{1,9})?"
 _CHECK_PATTERN: Final = (
     rf"^\s*({'|'.join(METRICS)})(\.(p[0-9]{{1,3}}(\.[0-9]{{1,4}})?|max|min|mean|count))?"
     rf"\s*(<=|>=|==|!=|<|>)\s*{_NUMBER}\s*(%|ms|us|s|usd)?"
-    r"(\s+during\s+[a-z0-9-]{1,32})?(\s+of\s+[a-z0-9-]{1,32})?\s*$"
+    r"(\s+during\s+[a-z0-9-]{1,32})?(\s+of\s+[a-z0-9-]{1,48})?\s*$"
 )
 _CHECK_EXAMPLES: Final = (
     "connected_share == 100 %",
     "lost == 0",
     "publish_ack_ms.p99 < 250",
     "end_to_end_ms.p99.9 <= 1s during storm of vans",
+    "quota_refusals == 0 of publishes-per-connection",
 )
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from certs.errors import ConfigurationError
+from simulator.quotas.files import own_table
 from simulator.scenario import document, rules
 from simulator.scenario.cautions import warnings
 from simulator.scenario.problem import Problem, ScenarioError, in_order, place
-from simulator.scenario.schema import Name, Scenario
+from simulator.scenario.schema import REGION_OF_STAND_IN, Name, Scenario
 from simulator.scenario.wording import problems_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def load(path: Path) -> LoadedScenario:
             Problem(read.line_of(location), place(location), f"there is no {file}")
             for location, file in missing
         ]
+    if scenario is not None and not problems:
+        problems += _quota_file_problems(scenario, path.parent, text)
     if scenario is None or problems:
         raise ScenarioError(str(path), problems)
     return LoadedScenario(scenario, path, text, in_order(warnings))
@@ -135,11 +138,25 @@ def _files(scenario: Scenario) -> list[tuple[Location, str]]:
         ((section, key), getattr(getattr(scenario, section), key, None))
         for section, key in (("target", "ca"), ("identities", "path"))
     ]
+    named.append((("target", "quotas"), getattr(scenario.target, "quota_file", None)))
     named += [
         (("vehicles", index, "motion", "path"), getattr(group.motion, "path", None))
         for index, group in enumerate(scenario.vehicles)
     ]
     return [(location, file) for location, file in named if file is not None]
+
+
+def _quota_file_problems(scenario: Scenario, base: Path, text: str) -> list[Problem]:
+    """What is wrong within the quota file, so that nothing is started because of it."""
+    file = getattr(scenario.target, "quota_file", None)
+    if file is None:
+        return []
+    try:
+        own_table(base / file, REGION_OF_STAND_IN)
+    except ConfigurationError as error:
+        line = document.read(text).line_of(("target", "quotas"))
+        return [Problem(line, "target.quotas", error.what)]
+    return []
 
 
 def _problems_between_sound_parts(error: ValidationError, read: Document) -> list[rules.Finding]:

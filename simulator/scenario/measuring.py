@@ -25,6 +25,7 @@ NEEDS_COMMANDERS: Final = frozenset(
         "commands_failed",
     }
 )
+NEEDS_PROBES: Final = frozenset({"probes_held", "probes_failed"})
 NEEDS_QOS_1: Final = frozenset(
     {"publish_ack_ms", "acknowledged", "publish_refused", "resent", "unacknowledged"}
 )

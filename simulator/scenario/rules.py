@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from simulator.quotas.files import DEFAULT, quota_files
+from simulator.scenario import edges
 from simulator.scenario.measuring import (
     NEEDS_COMMANDERS,
     NEEDS_OBSERVERS,
+    NEEDS_PROBES,
     NEEDS_QOS_1,
     commanded_groups,
     has_qos_1,
@@ -22,6 +25,7 @@ from simulator.scenario.roster import Roster
 from simulator.scenario.schema import (
     LASTING_FAULTS,
     MAX_VEHICLES,
+    OFF,
     AwsTarget,
     BrokerTarget,
     FaultKind,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from simulator.scenario.schema import (
         Commanders,
         Observers,
+        Probes,
         Scenario,
         VehicleGroup,
     )
@@ -120,6 +125,20 @@ def _unique_applications(scenario: Scenario) -> Iterator[Finding]:
             taken.setdefault(part.name, f"{section} already listed")
 
 
+def _unique_probes(scenario: Scenario) -> Iterator[Finding]:
+    taken = {group.name: "a group of cars" for group in scenario.vehicles}
+    taken.update(
+        (part.name, section) for section, parts in _applications(scenario) for part in parts
+    )
+    for index, probes in enumerate(scenario.probes):
+        if probes.name in taken:
+            yield (
+                ("probes", index, "name"),
+                f"{probes.name} is the name of {taken[probes.name]} already",
+            )
+        taken.setdefault(probes.name, "probes already listed")
+
+
 def _groups_exist(scenario: Scenario) -> Iterator[Finding]:
     for section, parts in _applications(scenario):
         for index, part in enumerate(parts):
@@ -152,6 +171,14 @@ def _check_groups_exist(scenario: Scenario) -> Iterator[Finding]:
         if check.group is not None and check.group not in names:
             hint = choices(check.group, names)
             yield ("checks", index), f"{check.text}: there is no group {check.group}; {hint}"
+
+
+def _check_quotas_exist(scenario: Scenario) -> Iterator[Finding]:
+    names = [entry.id for entry in quota_files()[DEFAULT].quota]
+    for index, check in enumerate(scenario.parsed_checks):
+        if check.quota is not None and check.quota not in names:
+            hint = choices(check.quota, names)
+            yield ("checks", index), f"{check.text}: there is no quota {check.quota}; {hint}"
 
 
 def _repeated(section: str, names: list[str]) -> Iterator[Finding]:
@@ -367,6 +394,46 @@ def _commanders_have_cars(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
+# Probes
+
+
+def _probes_have_quotas(scenario: Scenario) -> Iterator[Finding]:
+    if scenario.probes and not _has_quotas(scenario):
+        yield ("probes",), "they probe quotas of the stand-in; the target has none"
+
+
+def _probes_in_time(scenario: Scenario) -> Iterator[Finding]:
+    length_s = scenario.duration_s
+    for index, probes in enumerate(scenario.probes):
+        if probes.begin >= length_s:
+            yield (
+                ("probes", index, "begin"),
+                (
+                    f"{duration_text(probes.begin)} is not before the end of the run of "
+                    f"{duration_text(length_s)}"
+                ),
+            )
+
+
+def _probes_find_something(scenario: Scenario) -> Iterator[Finding]:
+    for index, probes in enumerate(scenario.probes):
+        if not edges_of(probes):
+            yield (
+                ("probes", index, "quotas"),
+                f"none of them is a quota of {probes.of}; leave of: {probes.of} out",
+            )
+
+
+def edges_of(probes: Probes) -> tuple[edges.Edge, ...]:
+    """The edges that probes go to, in order."""
+    return edges.chosen(probes.of, probes.quotas)
+
+
+def _has_quotas(scenario: Scenario) -> bool:
+    target = scenario.target
+    return isinstance(target, StandInTarget) and target.quotas != OFF
+
+
 # Checks
 
 
@@ -382,6 +449,10 @@ def _checks_have_values(scenario: Scenario) -> Iterator[Finding]:
             lacking = "a stream of qos 1"
         elif name == "target_refusals" and not isinstance(scenario.target, StandInTarget):
             lacking = "the stand-in as target; others do not tell what they refuse"
+        elif name == "quota_refusals" and not _has_quotas(scenario):
+            lacking = "the stand-in as target, with quotas"
+        elif name in NEEDS_PROBES and not scenario.probes:
+            lacking = "probes"
         if lacking:
             yield ("checks", index), f"{check.text}: nothing to measure; it needs {lacking}"
 
@@ -427,7 +498,12 @@ _RULES: Final[tuple[tuple[frozenset[str], Rule], ...]] = (
     (frozenset({"applications", "vehicles", "target"}), _observers_hold_filters),
     (frozenset({"applications", "vehicles"}), _commanders_are_heard),
     (frozenset({"applications", "vehicles"}), _commanders_have_cars),
-    (frozenset({"checks", "applications", "vehicles", "target"}), _checks_have_values),
+    (frozenset({"vehicles names", "applications", "probes"}), _unique_probes),
+    (frozenset({"checks"}), _check_quotas_exist),
+    (frozenset({"probes", "target"}), _probes_have_quotas),
+    (frozenset({"probes", "phases"}), _probes_in_time),
+    (frozenset({"probes"}), _probes_find_something),
+    (frozenset({"checks", "applications", "vehicles", "target", "probes"}), _checks_have_values),
     (frozenset({"checks", "applications", "vehicles"}), _checks_have_values_of_their_group),
 )
 """Rules with the sections they read, or the names of which they read."""

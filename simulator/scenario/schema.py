@@ -7,11 +7,14 @@ explanation show. Knows nothing about YAML, lines of a file, or how a scenario i
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from simulator.quotas.files import DEFAULT, LOW
 from simulator.scenario.checks import Check, CheckText
+from simulator.scenario.edges import PROBED
 from simulator.scenario.motion import CityMotion, Motion
 from simulator.scenario.units import Duration, Moment, Portion, Share
 
@@ -20,6 +23,12 @@ MAX_PAYLOAD_BYTES = 131_072
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
 """1 to 32 lower-case letters, digits and hyphens, as a topic level and a thing name may hold."""
+
+OFF = "off"
+"""Instead of a quota table: no rates and no counts of the account."""
+
+REGION_OF_STAND_IN = "us-east-1"
+"""The Region whose exceptions a quota table of the stand-in follows."""
 
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Qos: TypeAlias = Literal[0, 1]
@@ -42,6 +51,25 @@ class StandInTarget(Part):
         "vehicle",
         description="vehicle: each car may use its own topics only; open: everything is allowed",
     )
+    quotas: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+        "default",
+        description=(
+            "quotas of AWS IoT Core: default; low, those of the smaller Regions; a quota file "
+            "with those of your account; off"
+        ),
+    )
+    quota_mode: Literal["observe", "enforce"] = Field(
+        "observe",
+        description=(
+            "observe: count what IoT Core would have refused, and let it through; enforce: refuse "
+            "it too"
+        ),
+    )
+
+    @property
+    def quota_file(self) -> str | None:
+        """The quota file, relative to the scenario; None when a shipped table or none is used."""
+        return None if self.quotas in {DEFAULT, LOW, OFF} else self.quotas
 
 
 class BrokerTarget(Part):
@@ -344,6 +372,35 @@ class Applications(Part):
     commanders: list[Commanders] = Field(default_factory=list, max_length=16)
 
 
+# Quotas at their edge
+
+
+def _probed(quota: str) -> str:
+    if quota not in PROBED:
+        near = difflib.get_close_matches(quota, PROBED, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PROBED)}"
+        raise ValueError(f"{quota!r:.60} is no quota that can be probed; {hint}")
+    return quota
+
+
+class Probes(Part):
+    """Clients that go just below and just above the quotas of the stand-in, one after the other.
+
+    What they expect is what AWS IoT Core documents. They have topics of their own, and those of
+    quotas of the account use up what the cars share with them: give the cars nothing to do then.
+    """
+
+    name: Name = "probes"
+    of: Literal["clients", "account", "all"] = Field(
+        "all",
+        description="clients: quotas of one client; account: what all clients share; all: both",
+    )
+    quotas: list[Annotated[str, AfterValidator(_probed)]] | None = Field(
+        None, min_length=1, max_length=64, description="only these quotas, by their id; default all"
+    )
+    begin: Moment = Field(0.0, description="not before")
+
+
 # The whole
 
 
@@ -363,6 +420,7 @@ class Scenario(Part):
     phases: list[Phase] = Field(min_length=1, max_length=64)
     faults: list[Fault] = Field(default_factory=list, max_length=64)
     applications: Applications = Field(default_factory=Applications)
+    probes: list[Probes] = Field(default_factory=list, max_length=8)
     checks: list[CheckText] = Field(default_factory=list, max_length=128)
     drain: Moment = Field(5.0, description="wait for late messages and answers after the end")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.scenario.anatomy import KIND, Spot, find, kinds_of
 from simulator.scenario.checks import METRICS
 from simulator.scenario.problem import Location, Problem, place
+from simulator.scenario.schema import Scenario
 from simulator.scenario.units import duration_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from simulator.scenario.anatomy import Model
     from simulator.scenario.document import Document
 
 _QUOTED: Final = re.compile(r"'([^']*)'")
@@ -47,6 +49,7 @@ _WANTED: Final = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "a text",
+    "path_type": "a path",
     "list_type": "a list",
     "dict_type": "keys with values",
     "model_type": "keys with values",
@@ -54,12 +57,19 @@ _WANTED: Final = {
 }
 
 
-def problems_of(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:
+def problems_of(
+    errors: Iterable[ErrorDetails], document: Document, root: Model = Scenario
+) -> list[Problem]:
     """The problems that validation errors stand for.
 
     A required key that was only misspelt is one problem, not a missing and an unknown key.
+
+    Args:
+        errors: Of validating the document.
+        document: What was validated.
+        root: The model it was validated against.
     """
-    found = [(error, find(error["loc"])) for error in errors]
+    found = [(error, find(error["loc"], root)) for error in errors]
     misspelt = {
         (*spot.location[:-1], guess)
         for error, spot in found

@@ -32,6 +32,7 @@ from prometheus_client.registry import Collector
 
 from certs.terminal import printable
 from simulator.load.histograms import empty
+from simulator.report.quotas import refused_by_quota
 from simulator.report.result import OTHER
 from simulator.scenario.checks import METRICS
 from simulator.scenario.timetable import AFTER
@@ -61,7 +62,8 @@ MAX_LABEL_CHARACTERS: Final = 80
 _BYTES: Final = {"bytes_out": "sent_bytes", "bytes_in": "received_bytes"}
 _DERIVED: Final = frozenset(
     {"asked", "connected", "online_at_end", "unacknowledged", "not_sent", "target_refusals",
-     "workers_lost", "lost", "repeated", "out_of_order", "undecodable"}
+     "quota_refusals", "probes_held", "probes_failed", "workers_lost", "lost", "repeated",
+     "out_of_order", "undecodable"}
 )  # fmt: skip
 _BOOKS: Final = ("lost", "repeated", "out_of_order", "undecodable")
 _COUNTERS: Final = tuple(
@@ -220,6 +222,13 @@ def _of_target(moment: Moment) -> Iterator[Metric]:
     yield _counted("target_activity", "What the stand-in did.", "counter", totals, MAX_CODES)
     yield _counted(
         "target_refusals", "What the stand-in refused.", "cause", report.refusals, MAX_CODES
+    )
+    yield _counted(
+        "quota_refusals",
+        "What quotas of AWS IoT Core refused, or would have.",
+        "quota",
+        {each.quota: each.refused for each in refused_by_quota(moment.result)},
+        MAX_CODES,
     )
     if process.cpu_share is not None:
         yield _gauge("target_cpu_ratio", "CPU of the stand-in, of one core.", process.cpu_share)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from simulator.report.quotas import refused_by_quota
 from simulator.report.result import NOT_SENT, SILENT_AFTER_S
 from simulator.report.slices import Slice
 from simulator.report.sparse import SparseHistogram
@@ -38,6 +39,8 @@ RATES: Final[Mapping[str, str]] = {
     "commands": "commands_sent",
 }
 """Name of a rate to the counter it is of."""
+
+_QUOTAS_NAMED: Final = 2
 
 LATENCIES: Final = tuple(metric.name for metric in METRICS.values() if metric.kind == "latency")
 
@@ -252,12 +255,26 @@ class Moment:
             Trouble("disconnects", count("disconnects"), is_fault=False),
             Trouble("resent", count("resent"), is_fault=False),
         ]
+        refused = refused_by_quota(self.result)
+        if refused:
+            number = sum(each.refused for each in refused)
+            parts = _parts([(each.quota, each.refused) for each in refused[:_QUOTAS_NAMED]])
+            enforced = any(each.is_enforced for each in refused)
+            listed.append(Trouble("over a quota", number, parts, is_fault=enforced))
+        failed_probes = int(self.result.value("probes_failed") or 0)
+        if failed_probes:
+            listed.insert(0, Trouble("probes failed", failed_probes))
         if self.result.damaged_histograms:
             listed.insert(0, Trouble("latencies unreadable", self.result.damaged_histograms))
         workers_lost = int(self.result.value("workers_lost") or 0)
         if workers_lost:
             listed.insert(0, Trouble("workers lost", workers_lost))
         return listed
+
+    def probes(self) -> tuple[int, int] | None:
+        """Edges of quotas that probes are done with, and all of them; None without probes."""
+        rows = self.result.edges
+        return (sum(row.state != "to come" for row in rows), len(rows)) if rows else None
 
     def reasons(self, number: int) -> list[tuple[str, int]]:
         """The most frequent reason codes and link failures."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from certs.terminal import printable
+from simulator.report.quotas import refused_by_quota
 from simulator.scenario.timetable import AFTER
 from simulator.watch.cells import clock, count, milliseconds, rate
 from simulator.watch.figures import RECENT_S, Moment
@@ -45,6 +46,7 @@ def line(result: Result, now_s: float) -> str:
             for trouble in moment.troubles()
             if trouble.number
         ),
+        f"{probes[0]} of {probes[1]} quotas probed" if (probes := moment.probes()) else "",
     ]
     if moment.is_silent:
         parts.insert(1, "NO WORD FROM ANY WORKER")
@@ -118,8 +120,18 @@ def document(result: Result, now_s: float) -> dict[str, Any]:
             "peak_resident_bytes": process.peak_bytes,
             "counters": dict(target.counters),
             "refusals": dict(target.refusals),
+            "quotas": {
+                "table": target.quotas.table,
+                "mode": target.quotas.mode,
+                "refused": {each.quota: each.refused for each in refused_by_quota(result)},
+            }
+            if target.quotas is not None
+            else None,
         }
         if target is not None and process is not None
+        else None,
+        "probes": {"done": probes[0], "planned": probes[1]}
+        if (probes := moment.probes()) is not None
         else None,
         "events": len(result.events),
         "last_event": (

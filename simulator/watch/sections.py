@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from certs.terminal import printable
+from simulator.report.quotas import refused_by_quota
 from simulator.scenario.timetable import AFTER
 from simulator.watch.cells import (
     clock,
@@ -346,6 +347,12 @@ def _told(moment: Moment) -> Text:
     if report is None:
         return Text()
     parts = [Text(f"{count(report.counters.get('connections', 0))} connections")]
+    counted = sum(each.refused for each in refused_by_quota(moment.result) if not each.is_enforced)
+    if counted:
+        parts.append(Text(f"IoT Core would refuse {count(counted)}", "yellow"))
+    probes = moment.probes()
+    if probes is not None:
+        parts.append(Text(f"probed {probes[0]} of {probes[1]}"))
     refused = sorted(
         ((cause, number) for cause, number in report.refusals.items() if number),
         key=lambda item: (-item[1], item[0]),

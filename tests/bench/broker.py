@@ -6,13 +6,35 @@ The load itself is `tests.bench.broker_load`, which also has a command line for 
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
+from simulator.iotcore.throttling.choosing import OFF
 from tests.bench import broker_load
 from tests.bench.figure import Figure, NotMeasurableError
 
-# Publishes per second and client: 4,000 a second in all, whatever the number of clients.
-_LOADS = {50: 80.0, 2000: 2.0}
-_QUICK_LOADS = {50: 80.0, 200: 20.0}
+
+class _Load(NamedTuple):
+    """Clients, publishes per second of each, QoS, and which quotas are enforced."""
+
+    connections: int
+    rate_hz: float
+    qos: int = 0
+    quotas: str = OFF
+
+
+# 4,000 publishes a second in all, whatever the number of clients.
+_LOADS = (
+    _Load(50, 80.0),
+    _Load(2000, 2.0),
+    _Load(2000, 2.0, 0, "default"),
+    _Load(2000, 2.0, 1, "default"),
+)
+_QUICK_LOADS = (
+    _Load(50, 80.0),
+    _Load(200, 20.0),
+    _Load(200, 20.0, 0, "default"),
+    _Load(200, 20.0, 1, "default"),
+)
 
 
 def measure(*, quick: bool) -> list[Figure]:
@@ -23,24 +45,37 @@ def measure(*, quick: bool) -> list[Figure]:
     """
     if sys.platform == "win32":
         raise NotMeasurableError("the load generator needs uvloop and Unix")
-    repetitions, seconds = (1, 3.0) if quick else (3, 6.0)
-    figures = []
-    for connections, rate_hz in (_QUICK_LOADS if quick else _LOADS).items():
-        runs = [broker_load.run(connections, rate_hz, seconds) for _ in range(repetitions)]
-        load = (
-            f"{connections:,} mTLS clients at {rate_hz:g} Hz, QoS 0, {broker_load.PAYLOAD_BYTES}"
-            f" bytes, policies on; user + system time of the stand-in's process"
+    loads = _QUICK_LOADS if quick else _LOADS
+    return figures(loads, *((1, 3.0) if quick else (3, 6.0)))
+
+
+def figures(loads: tuple[_Load, ...], repetitions: int, seconds: float) -> list[Figure]:
+    """CPU per publish of each load, and what a connection costs in the last one."""
+    found = []
+    for load in loads:
+        connections, rate_hz, qos, quotas = load
+        runs = [
+            broker_load.run(connections, rate_hz, seconds, qos=qos, quotas=quotas)
+            for _ in range(repetitions)
+        ]
+        how = (
+            f"{connections:,} mTLS clients at {rate_hz:g} Hz, QoS {qos}, "
+            f"{broker_load.PAYLOAD_BYTES} bytes, policies on, quotas {quotas}; user + system time "
+            f"of the stand-in's process"
         )
-        figures.append(
+        kind = "" if quotas == OFF else f", QoS {qos}, quotas on"
+        found.append(
             Figure(
-                f"stand-in CPU per inbound publish, {connections:,} connections",
+                f"stand-in CPU per inbound publish, {connections:,} connections{kind}",
                 "us",
                 tuple(run.server_cpu_us_per_publish for run in runs),
-                f"{load}; {sum(run.publishes for run in runs):,} publishes",
-                broker_load.BUDGET_US,
+                f"{how}; {sum(run.publishes for run in runs):,} publishes, "
+                f"{sum(run.over_quota for run in runs):,} over a quota",
+                broker_load.BUDGET_QOS_1_US if qos else broker_load.BUDGET_US,
             )
         )
-    figures += [
+    return [
+        *found,
         Figure(
             "stand-in CPU per mTLS connect",
             "ms",
@@ -54,4 +89,3 @@ def measure(*, quick: bool) -> list[Figure]:
             f"resident memory after over before {connections:,} connections",
         ),
     ]
-    return figures

@@ -1,10 +1,11 @@
-"""CPU of the IoT Core stand-in per inbound publish, under real mutual TLS load.
+"""CPU of the IoT Core stand-in per inbound publish and per delivery, under mutual TLS load.
 
 The server runs in a process of its own and reports its own CPU time (user and system); the clients
-run in this one. Each client holds one mutual-TLS connection and publishes 250 bytes at QoS 0 on a
-topic of its own; policies with variables are on.
+run in this one. Each client holds one mutual-TLS connection and publishes 250 bytes on a topic of
+its own; policies with variables are on, and quotas when they are asked for.
 
-    python -m tests.bench.broker_load --connections 2000 --rate 2
+    python -m tests.bench.broker_load --connections 2000 --rate 2 --qos 1 --quotas default
+    python -m tests.bench.broker_load --connections 1 --rate 80 --subscribers 250 --quotas fan-out
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import mqtt5
 
 from certs.store import Identity, Store
+from simulator.iotcore.counters import QUOTA_PREFIX
 from simulator.iotcore.policy import Policy
 from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import StoreRegistration
 from simulator.iotcore.server import CoreServer
+from simulator.iotcore.throttling.choosing import OFF, choose
 from simulator.iotcore.tls import ServerTls
 
 if TYPE_CHECKING:
@@ -36,10 +39,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 BUDGET_US = 20.0
+BUDGET_QOS_1_US = 30.0
+BUDGET_DELIVERY_US = 25.0
+"""40,000 deliveries a second of one core."""
+
+FAN_OUT = "fan-out"
+"""The default quotas, but for the deliveries of an account, which AWS raises on request."""
+
+_FAN_OUT_QUOTAS = """\
+format = "morai-edge/quotas/1"
+
+[[quota]]
+id = "publishes-out-per-account"
+limit = inf
+"""
 PAYLOAD_BYTES = 250
 _IDENTITIES = 20
 _CONNECTING_AT_ONCE = 50
-_ARN = "arn:aws:iot:us-east-1:000000000000:"
+_REGION = "us-east-1"
+_ARN = f"arn:aws:iot:{_REGION}:000000000000:"
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
@@ -69,10 +87,18 @@ class Result(NamedTuple):
     server_cpu_share: float
     server_kb_per_connection: float
     delivered: int
+    server_cpu_us_per_delivery: float
+    over_quota: int
 
 
 def run(
-    connections: int, rate_hz: float, seconds: float, *, subscribers: int = 0, qos: int = 0
+    connections: int,
+    rate_hz: float,
+    seconds: float,
+    *,
+    subscribers: int = 0,
+    qos: int = 0,
+    quotas: str = OFF,
 ) -> Result:
     """Measure one load.
 
@@ -82,15 +108,19 @@ def run(
         seconds: Length of the measurement, after all have connected.
         subscribers: Clients that subscribe to everything.
         qos: QoS of the publishes.
+        quotas: `off`, `default`, `low`, or `fan-out`; enforced.
     """
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         store.init_authority()
         store.issue_server()
+        if quotas == FAN_OUT:
+            quotas = str(Path(folder) / "quotas.toml")
+            Path(quotas).write_text(_FAN_OUT_QUOTAS, encoding="utf-8")
         identities = list(store.issue_things(f"bench-{n}" for n in range(_IDENTITIES)))
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(folder, theirs), daemon=True)
+        process = context.Process(target=_serve, args=(folder, quotas, theirs), daemon=True)
         process.start()
         try:
             port = ours.recv()
@@ -110,14 +140,14 @@ def _run_loop(make: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 # The server process
 
 
-def _serve(folder: str, pipe: Pipe) -> None:
+def _serve(folder: str, quotas: str, pipe: Pipe) -> None:
     import uvloop  # noqa: PLC0415 - absent on Windows
 
     prepare_for_many_connections()
-    uvloop.run(_serve_until_told(folder, pipe))
+    uvloop.run(_serve_until_told(folder, quotas, pipe))
 
 
-async def _serve_until_told(folder: str, pipe: Pipe) -> None:
+async def _serve_until_told(folder: str, quotas: str, pipe: Pipe) -> None:
     import resource  # noqa: PLC0415 - absent on Windows
 
     import structlog  # noqa: PLC0415 - only the server process logs
@@ -128,7 +158,9 @@ async def _serve_until_told(folder: str, pipe: Pipe) -> None:
     registry = Registry()
     StoreRegistration(registry, store, [Policy.parse("bench", POLICY)]).refresh()
     tls = ServerTls(identity.certificate_path, identity.key_path, [store.ca_certificate_path])
-    async with CoreServer(registry, tls, port=0) as core:
+    choice = choose(quotas, _REGION)
+    bounds: dict[str, Any] = {"limits": choice.limits, "quotas": choice.quotas}
+    async with CoreServer(registry, tls, port=0, **bounds) as core:
         pipe.send(core.port)
         while await asyncio.to_thread(pipe.recv) != "stop":
             usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -151,6 +183,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.ready = asyncio.get_running_loop().create_future()
+        self.lost = asyncio.Event()
         self.received_bytes = 0
         self.publish = b""
 
@@ -168,6 +201,7 @@ class _Client(asyncio.Protocol):
         self.received_bytes += len(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
         if not self.ready.done():
             self.ready.set_exception(exc or ConnectionResetError("closed before CONNACK"))
 
@@ -217,17 +251,22 @@ async def _load(
     await _publish(clients, rate_hz, seconds)
     end, elapsed_s = _ask(pipe), time.monotonic() - started_s
     publishes = end[2]["publishes_in"] - start[2]["publishes_in"]
+    delivered = end[2]["publishes_out"] - start[2]["publishes_out"]
+    cpu_us = (end[0] - start[0]) * 1e6
     for client in (*clients, *listeners):
-        client.transport.close()
+        client.transport.abort()
+    await asyncio.gather(*(client.lost.wait() for client in (*clients, *listeners)))
     return Result(
         connections=connections,
         publishes=publishes,
         seconds=elapsed_s,
-        server_cpu_us_per_publish=(end[0] - start[0]) / max(publishes, 1) * 1e6,
+        server_cpu_us_per_publish=cpu_us / max(publishes, 1),
         server_cpu_ms_per_connect=(connected[0] - before[0]) / connections * 1e3,
         server_cpu_share=(end[0] - start[0]) / elapsed_s,
         server_kb_per_connection=(connected[1] - before[1]) / connections,
-        delivered=end[2]["publishes_out"] - start[2]["publishes_out"],
+        delivered=delivered,
+        server_cpu_us_per_delivery=cpu_us / max(delivered, 1),
+        over_quota=sum(total for name, total in end[2].items() if name.startswith(QUOTA_PREFIX)),
     )
 
 
@@ -266,6 +305,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--subscribers", type=int, default=0)
     parser.add_argument("--qos", type=int, choices=(0, 1), default=0)
+    parser.add_argument("--quotas", choices=(OFF, "default", "low", FAN_OUT), default=OFF)
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         result = run(
@@ -274,9 +314,11 @@ def main() -> None:
             options.seconds,
             subscribers=options.subscribers,
             qos=options.qos,
+            quotas=options.quotas,
         )
-        ratio = result.server_cpu_us_per_publish / BUDGET_US
-        for name, value in {**result._asdict(), "budget_us": BUDGET_US, "ratio": ratio}.items():
+        budget_us = BUDGET_QOS_1_US if options.qos else BUDGET_US
+        ratio = result.server_cpu_us_per_publish / budget_us
+        for name, value in {**result._asdict(), "budget_us": budget_us, "ratio": ratio}.items():
             sys.stdout.write(f"{name:28} {value:,.2f}\n")
 
 

@@ -18,7 +18,7 @@ from simulator.load import histograms
 from simulator.load.records import End, Header, Record, Snapshot, StreamBooks, TargetReport
 from simulator.load.run import Listener, Plan
 from simulator.load.run import run as run_plan
-from simulator.scenario.schema import Scenario
+from simulator.scenario.schema import OFF, Scenario
 from tests.bench import machine
 from tests.bench.figure import NotMeasurableError
 
@@ -63,6 +63,9 @@ class Load:
         workers: Worker processes.
         broker: The target; None for the stand-in.
         sleeps_beside: Also measure how late a bare timer is in another process meanwhile.
+        quotas: Quotas of the stand-in, enforced. Off by default, so that figures of the generator
+            are those of the generator.
+        storms: Let all cars lose their connection and come back at once when the first window ends.
     """
 
     cars: int
@@ -76,6 +79,13 @@ class Load:
     workers: int = 1
     broker: Broker | None = None
     sleeps_beside: bool = False
+    quotas: str = OFF
+    storms: bool = False
+
+    @property
+    def storm_s(self) -> float:
+        """When all cars lose their connection, if they do."""
+        return self.arrival_s + self.window_s
 
     @property
     def arrival_s(self) -> int:
@@ -110,7 +120,10 @@ class Load:
             "arrival": {"kind": "rate", "per_s": self.connects_per_s},
             "phases": phases,
             "drain": 5,
+            "target": {"kind": "stand-in", "quotas": self.quotas, "quota_mode": "enforce"},
         }
+        if self.storms:
+            document["faults"] = [{"kind": "storm", "at": self.storm_s}]
         if self.is_observed:
             document["applications"] = {"observers": [{"name": "reader"}]}
         if self.broker is not None:
@@ -180,6 +193,10 @@ class Outcome:
         windows: The windows.
         resident_bytes: Memory of all workers at the end of the last window.
         target_bytes: Memory of the target at the end.
+        empty_bytes: Memory of the target before the first car came.
+        held_bytes: Memory of the target at the end of the first window, with all cars connected.
+        back_s: From the storm until the last car was connected again.
+        refused: Attempts to connect that failed after the storm, by reason.
         written: What the cars wrote, as far as it was observed.
         lost: Messages lost, when observed.
         refusals: What the stand-in refused or dropped, by cause.
@@ -196,6 +213,10 @@ class Outcome:
     windows: list[Window] = field(default_factory=list)
     resident_bytes: int = 0
     target_bytes: int = 0
+    empty_bytes: int = 0
+    held_bytes: int = 0
+    back_s: float = 0.0
+    refused: dict[str, int] = field(default_factory=dict)
     written: int = 0
     lost: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
@@ -270,7 +291,7 @@ class _Fold:
                 self._take_snapshot(record)
             case TargetReport():
                 self._take_target(record.at_s, record.process.cpu_s)
-                self.outcome.target_bytes = record.process.resident_bytes
+                self._take_memory(record.at_s, record.process.resident_bytes)
                 self.outcome.refusals = {
                     cause: number for cause, number in record.refusals.items() if number
                 }
@@ -288,6 +309,8 @@ class _Fold:
         outcome, cpu_s = self.outcome, snapshot.process.cpu_s
         if snapshot.reasons:
             self.reasons = ", ".join(snapshot.reasons)
+        if self._load.storms and snapshot.end_s > self._load.storm_s:
+            self._take_storm(snapshot)
         if snapshot.start_s < self._bounds_s[0][1] - _STUB_S:
             outcome.connect_cpu_s += cpu_s
             outcome.connects += sum(
@@ -318,6 +341,19 @@ class _Fold:
                 histograms.add_encoded(window.acknowledged, latencies.histogram)
         self._memory[snapshot.worker] = snapshot.process.resident_bytes
         self._online[snapshot.worker] = sum(snapshot.online.values())
+
+    def _take_storm(self, snapshot: Snapshot) -> None:
+        for reason, number in snapshot.reasons.items():
+            self.outcome.refused[reason] = self.outcome.refused.get(reason, 0) + number
+        if any(count.name == "connects" for count in snapshot.counts):
+            self.outcome.back_s = max(self.outcome.back_s, snapshot.end_s - self._load.storm_s)
+
+    def _take_memory(self, at_s: float, resident_bytes: int) -> None:
+        outcome = self.outcome
+        outcome.target_bytes = resident_bytes
+        outcome.empty_bytes = outcome.empty_bytes or resident_bytes
+        if at_s <= self._load.storm_s:
+            outcome.held_bytes = resident_bytes
 
     def _take_target(self, at_s: float, cpu_s: float) -> None:
         window = self._window(self._target_at_s, at_s)

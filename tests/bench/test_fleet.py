@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certs.store import Store
-from tests.bench import fleet, fleet_long, mosquitto, send_floor
+from tests.bench import core_long, fleet, fleet_long, mosquitto, send_floor
 from tests.bench.figure import Figure, NotMeasurableError
 from tests.bench.fleet_load import Broker, Load, Outcome, Window, run
 
@@ -127,3 +127,20 @@ def test_flatness_is_the_farthest_of_all_fleets(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(last, Figure)
     assert last.value == pytest.approx(1.25)
     assert last.budget == 1.2
+
+
+def test_a_storm_of_connections_gives_its_figures() -> None:
+    """Twenty connections instead of ten thousand: all come back, none is refused."""
+    figures = {figure.what: figure for figure in core_long.figures(20, 2)}
+
+    assert figures["storm: handshakes refused"].value == 0
+    assert figures["storm: cars not connected at the end"].value == 0
+    assert 0 < figures["storm: last car back after"].value <= 2.5
+    assert figures["stand-in memory per held connection"].budget == 60
+
+
+def test_the_generator_is_measured_without_quotas() -> None:
+    """What the target counts does not belong to the cost of the generator."""
+    target = Load(CARS).scenario().target
+
+    assert getattr(target, "quotas", None) == "off"

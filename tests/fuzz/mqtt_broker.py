@@ -1,4 +1,4 @@
-"""Throws damaged MQTT at the sans-I/O broker: random, mutated, truncated, spliced packet streams.
+"""Throws damaged MQTT 5 and 3.1.1 at the sans-I/O broker: random, mutated, cut, spliced streams.
 
 The invariant: the broker never raises whatever a client sends, it holds no more than its bounds,
 and other clients are still served. Run it as `python -m tests.fuzz.mqtt_broker 1000000`.
@@ -21,6 +21,7 @@ from simulator.iotcore.identity import ClientCertificate, Peer
 from simulator.iotcore.limits import Limits
 from simulator.iotcore.policy import Policy
 from simulator.iotcore.registry import Registry
+from tests.simulator.iotcore import old_client
 
 if TYPE_CHECKING:
     from simulator.iotcore.connection import Connection
@@ -49,6 +50,8 @@ _POLICY = {
 }
 _LIMITS = Limits(
     queued_messages=50,
+    queued_messages_of_group=50,
+    queued_bytes_total=262_144,
     retained_messages=50,
     sessions=200,
     retained_bytes=65_536,
@@ -126,9 +129,44 @@ def seeds() -> list[bytes]:
             reason_str="bye",
         ).write(),
         bytes.fromhex("820b000100" + "0005" + b"a/#/b".hex() + "00"),  # SUBSCRIBE, # in the middle
-        bytes.fromhex("100f00044d5154540402003c0003616263"),  # CONNECT of MQTT 3.1.1
     ]
     return found
+
+
+def old_seeds() -> list[bytes]:
+    """The same of MQTT 3.1.1."""
+    found = [
+        old_client.publish(topic, b"\x00\xff" * 8, qos, 7, retain=bool(number % 2))
+        for number, topic in enumerate(_TOPICS)
+        for qos in (0, 1, 2)
+    ]
+    found += [old_client.subscribe((pattern, qos)) for pattern in _FILTERS for qos in (0, 1, 2)]
+    found += [
+        old_client.publish("dt/a", b"x" * 140_000, 1),
+        old_client.subscribe(*((pattern, 1) for pattern in _FILTERS)),
+        old_client.subscribe(*((f"dt/{number}", 1) for number in range(9))),
+        old_client.subscribe(("a/#/b", 1)),
+        old_client.unsubscribe(*_FILTERS),
+        *(old_client.puback(number) for number in range(1, 5)),
+        *(old_client.packet(first, b"\x00\x01") for first in (0x50, 0x62, 0x70, 0xB0)),
+        old_client.PINGREQ,
+        old_client.GOODBYE,
+        b"\xd0\x00",
+        b"\x20\x02\x00\x00",
+        b"\x30\xff\xff\xff\x7f",
+        old_client.connect("h1"),
+    ]
+    return found
+
+
+def _old_connects() -> list[bytes]:
+    return [
+        old_client.connect(""),
+        old_client.connect("h1", keep_alive=1),
+        old_client.connect("h2", clean=False, will=("dt/will", b"gone", 1, True)),
+        old_client.connect("h3", clean=False, username="u", password=b"\xff"),
+        bytes.fromhex("101100064d51497364700302003c0003616263"),  # MQTT 3.1
+    ]
 
 
 def _connects() -> list[bytes]:
@@ -144,7 +182,7 @@ def _connects() -> list[bytes]:
 
 
 class Target:
-    """A broker with two well-behaved clients that notice when service stops."""
+    """A broker with well-behaved clients that notice when service stops."""
 
     def __init__(self) -> None:
         certificate = ClientCertificate(b"fuzz")
@@ -167,6 +205,9 @@ class Target:
         entry = mqtt5.TopicFilter(_CONTROL_TOPIC, max_qos=mqtt5.QoS.AT_MOST_ONCE)
         self._tell(self._listener, mqtt5.SubscribePacket(1, [entry]).write())
         self._speaker = self._join("control-speaker")
+        self._old_listener = self.broker.open(self._friendly, self.now_s)
+        self._tell(self._old_listener, old_client.connect("control-old"))
+        self._tell(self._old_listener, old_client.subscribe((_CONTROL_TOPIC, 0)))
 
     def attack(self, packets: list[bytes]) -> None:
         """One hostile connection that sends these packets, each in a piece of its own."""
@@ -180,14 +221,18 @@ class Target:
         self.broker.take_outputs()
 
     def check(self) -> None:
-        """The two friendly clients still reach each other, and nothing has grown."""
+        """The friendly clients still reach each other, and nothing has grown."""
         probe = mqtt5.PublishPacket(_CONTROL_TOPIC, b"still here").write()
-        self._tell(self._speaker, mqtt5.PingReqPacket().write())
-        self._tell(self._listener, mqtt5.PingReqPacket().write())
+        for connection in (self._speaker, self._listener, self._old_listener):
+            self._tell(connection, mqtt5.PingReqPacket().write())
         said = self._tell(self._speaker, probe)
         heard = said.get(self._listener.connection_id, b"")
         assert heard == probe, f"the listener heard {heard!r}"
+        heard = said.get(self._old_listener.connection_id, b"")
+        assert heard == old_client.publish(_CONTROL_TOPIC, b"still here"), f"the old one {heard!r}"
         assert len(self.broker.clients()) <= _LIMITS.sessions
+        budget = self.broker._lifetimes._budget.used_bytes
+        assert 0 <= budget <= _LIMITS.queued_bytes_total, budget
 
     def _join(self, client_id: str) -> Connection:
         connection = self.broker.open(self._friendly, self.now_s)
@@ -232,17 +277,19 @@ def fuzz(inputs: int, seed: int) -> None:
         AssertionError: The invariant broke; the text holds the packets of the connection.
     """
     rng = random.Random(seed)
-    valid, connects = seeds(), _connects()
+    versions = [(seeds(), _connects()), (old_seeds(), _old_connects())]
+    everything = versions[0][0] + versions[1][0]
     target = Target()
     done = 0
     checked = 0
     while done < inputs:
+        valid, connects = versions[rng.randrange(2)]
         packets = [rng.choice(connects)]
         if not rng.randrange(8):
             packets[0] = _damage(rng, packets[0])
         for _ in range(rng.randrange(1, 12)):
             if rng.randrange(40):
-                packet = rng.choice(valid)
+                packet = rng.choice(valid if rng.randrange(10) else everything)
                 packets.append(_damage(rng, packet) if rng.randrange(3) else packet)
             else:
                 packets.append(rng.randbytes(rng.randrange(1, 60)))

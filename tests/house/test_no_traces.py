@@ -24,7 +24,10 @@ FORBIDDEN = {
     "package settings": joined("index", "-url|trusted", "-host|PIP_IND", "EX|find", "-links"),
     "addresses in lock files": joined("--ha", r'sh=|resolved" *: *"ht', "tp"),
     "private keys": joined("-----BEGIN [A-Z ]*PRIV", r"ATE KEY-----\s+[A-Za-z0-9+/]{40}"),
-    "cloud secrets": joined("AK", "IA[0-9A-Z]{16}|aws_sec", "ret"),
+    # AWS's own documentation writes key ids that end in EXAMPLE; secrets have 40 characters.
+    "cloud secrets": joined(
+        "AK", r"IA(?!\w*EXAMPLE)[0-9A-Z]{16}|aws_sec", r"ret\w*[\"']?\s*[=:]\s*[\"']?[\w/+]{40}"
+    ),
 }
 LARGEST = 2_000_000
 

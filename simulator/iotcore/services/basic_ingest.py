@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from simulator.iotcore.services.saved import restored
 from simulator.iotcore.topics import BASIC_INGEST
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class BasicIngest:
         return topic.startswith(BASIC_INGEST) and bool(rule and rest)
 
     def handle(
-        self, message: Message, _client_id: str | None, _thing: str | None, _now_s: float, /
+        self, message: Message, _client_id: str | None, _now_s: float, /
     ) -> Sequence[Answer]:
         """Count a message. There is no answer."""
         if not self.claims(message.topic):
@@ -74,6 +75,12 @@ class BasicIngest:
         self._counts[rule] = Ingested(messages + 1, payload_bytes + len(message.payload))
         return ()
 
+    def throttled(
+        self, _message: Message, _client_id: str | None, _now_s: float, /
+    ) -> Sequence[Answer]:
+        """Nothing: no quota of this service is on requests."""
+        return ()
+
     def advance(self, _now_s: float, /) -> Sequence[Answer]:
         """Nothing becomes due."""
         return ()
@@ -82,6 +89,15 @@ class BasicIngest:
     def next_deadline_s(self) -> float | None:
         """Never."""
         return None
+
+    def status(self) -> dict[str, Any]:
+        """Messages, and how many rules they were for."""
+        return {
+            "messages": sum(count.messages for count in self._counts.values()),
+            "payload_bytes": sum(count.payload_bytes for count in self._counts.values()),
+            "rules": len(self._counts),
+            "not_found": self.not_found,
+        }
 
     def dump(self) -> dict[str, Any]:
         """The counts."""
@@ -94,10 +110,7 @@ class BasicIngest:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            saved = msgspec.convert(document, _Saved)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"basic ingest: {error}") from error
+        saved = restored(document, _Saved, "basic ingest")
         self.not_found, self._counts = saved.not_found, saved.counts
 
 

@@ -7,6 +7,7 @@ Knows nothing about executions or topics.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -256,6 +257,9 @@ class CommandCatalogue:
         """When the next deletion is due."""
         return self._deletions.next_s()
 
+    def __len__(self) -> int:
+        return len(self._commands)
+
     def dump(self) -> list[Any]:
         """Every command, as JSON."""
         dumped: list[Any] = msgspec.to_builtins(list(self._commands.values()))
@@ -346,6 +350,5 @@ def _definition(members: Members) -> dict[str, Any]:
         longest=_CONTENT_TYPE_CHARACTERS_MAX,
     )
     # GetCommand gives what was given, so an absent type stays absent.
-    return {
-        "payload": without_nulls({"content": payload.text("content"), "contentType": content_type})
-    }
+    encoded = base64.b64encode(content).decode()
+    return {"payload": without_nulls({"content": encoded, "contentType": content_type})}

@@ -38,6 +38,7 @@ from simulator.iotcore.services.command_topics import Address, direct_answer, re
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.formats import format_of
 from simulator.iotcore.services.members import Members, Request, Result, without_nulls
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,9 +114,7 @@ class Commands:
         """Whether the topic is one of the response topics."""
         return Address.of(topic) is not None
 
-    def handle(
-        self, message: Message, client_id: str | None, _thing: str | None, now_s: float, /
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float, /) -> Sequence[Answer]:
         """Take a device's report (UpdateCommandExecution).
 
         Returns:
@@ -147,6 +146,23 @@ class Commands:
             direct_answer(topic, accepted, payload_format, message, client_id, now_s),
             self._event(execution, now_s),
         ]
+
+    def throttled(
+        self, message: Message, client_id: str | None, now_s: float, /
+    ) -> Sequence[Answer]:
+        """Reject a device's report with RequestThrottled."""
+        address = Address.of(message.topic)
+        if address is None:
+            return ()
+        payload_format = format_of(address.level)
+        document = {
+            "error": "RequestThrottled",
+            "errorMessage": "The rate of requests is above the quota",
+            "executionId": address.execution_id,
+        }
+        base = message.topic.rsplit("/", 1)[0]
+        topic = f"{base}/rejected/{payload_format}" if payload_format else f"{base}/rejected"
+        return [direct_answer(topic, document, payload_format, message, client_id, now_s)]
 
     def _addressed(self, address: Address) -> Execution:
         execution = self._executions.get(address.execution_id)
@@ -389,11 +405,25 @@ class Commands:
 
     # Keeping
 
+    def status(self) -> dict[str, Any]:
+        """Commands, and executions kept, awaited and forgotten before their time."""
+        return {
+            "commands": len(self._catalogue),
+            "executions": len(self._executions),
+            "executions_awaited": sum(map(len, self._awaited.values())),
+            "executions_forgotten": self.forgotten,
+        }
+
     def dump(self) -> dict[str, Any]:
         """Commands, executions and client tokens."""
+        document: dict[str, Any] = msgspec.to_builtins(self.saved())
+        return document
+
+    def saved(self) -> dict[str, Any]:
+        """The same without a copy: to be encoded before anything changes."""
         return {
             "commands": self._catalogue.dump(),
-            "executions": msgspec.to_builtins(list(self._executions.values())),
+            "executions": list(self._executions.values()),
             "tokens": [[token, *known] for token, known in self._tokens.items()],
         }
 
@@ -403,10 +433,7 @@ class Commands:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            saved = msgspec.convert(document, _Saved)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"command executions: {error}") from error
+        saved = restored(document, _Saved, "command executions")
         self._catalogue.load(saved.commands)
         self._executions, self._sizes, self._size, self._awaited = {}, {}, 0, {}
         self._time_outs, self._expiries = Deadlines(), Deadlines()

@@ -25,6 +25,7 @@ from simulator.iotcore.services.formats import (
     read_object,
     write,
 )
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +101,7 @@ class Defender:
         """Whether the topic takes reports, in JSON or CBOR."""
         return _address(topic) is not None
 
-    def handle(
-        self, message: Message, client_id: str | None, _thing: str | None, now_s: float, /
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float, /) -> Sequence[Answer]:
         """Take a report.
 
         Returns:
@@ -155,6 +154,12 @@ class Defender:
         if len(self._reported_unix_s) > THINGS_MAX:
             del self._reported_unix_s[next(iter(self._reported_unix_s))]
 
+    def throttled(
+        self, _message: Message, _client_id: str | None, _now_s: float, /
+    ) -> Sequence[Answer]:
+        """Nothing: the interval of each device is kept in `handle`."""
+        return ()
+
     def advance(self, _now_s: float, /) -> Sequence[Answer]:
         """Nothing becomes due."""
         return ()
@@ -163,6 +168,10 @@ class Defender:
     def next_deadline_s(self) -> float | None:
         """Never."""
         return None
+
+    def status(self) -> dict[str, Any]:
+        """Reports."""
+        return {"accepted": self.accepted, "rejected": dict(self.rejected)}
 
     def dump(self) -> dict[str, Any]:
         """Counts, and when each thing reported last."""
@@ -178,10 +187,7 @@ class Defender:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            saved = msgspec.convert(document, _Saved)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"device defender: {error}") from error
+        saved = restored(document, _Saved, "device defender")
         self.accepted, self.rejected = saved.accepted, saved.rejected
         self._reported_unix_s = saved.reported
 

@@ -1,20 +1,20 @@
 """The desk at which every request on a reserved topic arrives, and is given to its service.
 
-Owns the order of services, what becomes of a request nobody serves, and the time-outs of all of
-them as one. Knows nothing about what any service does.
+Owns the order of services, the quotas on their requests, what becomes of a request nobody serves,
+and the time-outs of all of them as one. Knows nothing about what any service does.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from simulator.iotcore.joints import DocumentedTopics
+from simulator.iotcore.services.demands import demands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.joints import Admit, Answer
     from simulator.iotcore.message import Message
     from simulator.iotcore.services.service import Service
 
@@ -29,27 +29,39 @@ class ServiceDesk(DocumentedTopics):
 
     Args:
         services: By name; the first that claims a topic serves it.
-        thing_of: Finds the thing that a client's connection stands for.
     """
 
-    __slots__ = ("_services", "_thing_of")
+    __slots__ = ("_admit", "_requests", "_services", "_throttled")
 
-    def __init__(
-        self, services: Mapping[str, Service], thing_of: Callable[[str], str | None]
-    ) -> None:
+    def __init__(self, services: Mapping[str, Service]) -> None:
         self._services = dict(services)
-        self._thing_of = thing_of
+        self._requests = dict.fromkeys(services, 0)
+        self._throttled = dict.fromkeys(services, 0)
+        self._admit: Admit | None = None
+
+    def join(self, admit: Admit, /) -> None:
+        """Ask the broker's quotas before a request is served."""
+        self._admit = admit
 
     def handle(
         self, message: Message, client_id: str | None, now_s: float, /
     ) -> Sequence[Answer] | None:
-        """Give a request to its service."""
+        """Give a request to its service, or have the service refuse it when a quota says so."""
         topic = message.topic
-        for service in self._services.values():
+        for name, service in self._services.items():
             if service.claims(topic):
-                thing = None if client_id is None else self._thing_of(client_id)
-                return service.handle(message, client_id, thing, now_s)
+                self._requests[name] += 1
+                if self._may_pass(topic, client_id, now_s):
+                    return service.handle(message, client_id, now_s)
+                self._throttled[name] += 1
+                return service.throttled(message, client_id, now_s)
         return super().handle(message, client_id, now_s)
+
+    def _may_pass(self, topic: str, client_id: str | None, now_s: float) -> bool:
+        if self._admit is None or client_id is None:
+            return True
+        claims = demands(topic)
+        return not claims or self._admit(claims, client_id, now_s)
 
     def is_seen(self, topic: str, /) -> bool:
         """Whether subscribers get the request itself, besides its answers."""
@@ -68,19 +80,15 @@ class ServiceDesk(DocumentedTopics):
     def next_deadline_s(self) -> float | None:
         """When `advance` has something to do next."""
         deadlines = (service.next_deadline_s for service in self._services.values())
-        soonest = min((each for each in deadlines if each is not None), default=math.inf)
-        return None if soonest == math.inf else soonest
+        return min((each_s for each_s in deadlines if each_s is not None), default=None)
 
-    def dump(self) -> dict[str, Any]:
-        """What every service remembers, as a JSON document."""
-        return {name: service.dump() for name, service in self._services.items()}
-
-    def load(self, document: Mapping[str, Any]) -> None:
-        """Take over what `dump` gave; services it does not name start empty.
-
-        Raises:
-            ValueError: The document is damaged.
-        """
-        for name, service in self._services.items():
-            if name in document:
-                service.load(document[name])
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Of every service: requests over MQTT, those refused by a quota, and what it says."""
+        return {
+            name: {
+                "requests": self._requests[name],
+                "throttled": self._throttled[name],
+                **service.status(),
+            }
+            for name, service in self._services.items()
+        }

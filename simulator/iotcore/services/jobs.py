@@ -7,6 +7,7 @@ nothing of its own but the clock's offset and the state as a document.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from simulator.iotcore.authorization import Account
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.joints import Answer
     from simulator.iotcore.message import Message
+    from simulator.iotcore.services.jobs_ledger import Snapshot
     from simulator.iotcore.services.jobs_records import Execution
 
 
@@ -89,9 +91,7 @@ class JobsService:
         """Whether a publish to this topic is a request for Jobs."""
         return read_topic(topic) is not None
 
-    def handle(
-        self, message: Message, client_id: str | None, _thing: str | None, now_s: float
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float) -> Sequence[Answer]:
         """Serve a device's request. The answer goes to the requester alone."""
         return self._topics.handle(message, client_id, now_s)
 
@@ -114,6 +114,10 @@ class JobsService:
         """All jobs and executions, as a JSON document."""
         return self._lifecycle.ledger.dump()
 
+    def saved(self) -> Snapshot:
+        """The same without a copy: to be encoded before anything changes."""
+        return self._lifecycle.ledger.saved()
+
     def load(self, document: dict[str, Any]) -> None:
         """Take over what `dump` gave. Timers that came due meanwhile fire at the next `advance`.
 
@@ -121,6 +125,15 @@ class JobsService:
             ValueError: The document is damaged; nothing has changed.
         """
         self._lifecycle.ledger = Ledger.loaded(document)
+
+    def status(self) -> dict[str, Any]:
+        """Jobs by status, and executions."""
+        ledger = self._lifecycle.ledger
+        return {
+            "jobs": len(ledger.jobs),
+            "jobs_by_status": dict(Counter(job.status.value for job in ledger.jobs.values())),
+            "executions": ledger.execution_count,
+        }
 
     # What happens elsewhere
 

@@ -23,6 +23,7 @@ from simulator.iotcore.services.jobs_records import (
     Selection,
     Status,
 )
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,14 +249,17 @@ class Ledger:
 
     def dump(self) -> dict[str, Any]:
         """Everything, as a JSON document."""
-        snapshot = Snapshot(
+        encoded = msgspec.json.encode(self.saved(), order="deterministic")
+        document: dict[str, Any] = msgspec.json.decode(encoded)
+        return document
+
+    def saved(self) -> Snapshot:
+        """The same without a copy: to be encoded before anything changes."""
+        return Snapshot(
             list(self.jobs.values()),
             [one for job_id in self.jobs for one in self.executions_of_job(job_id)],
             self._sequence,
         )
-        encoded = msgspec.json.encode(snapshot, order="deterministic")
-        document: dict[str, Any] = msgspec.json.decode(encoded)
-        return document
 
     @classmethod
     def loaded(cls, document: dict[str, Any]) -> Ledger:
@@ -264,10 +268,7 @@ class Ledger:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            snapshot = msgspec.convert(document, Snapshot)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"not a ledger of jobs: {error}") from error
+        snapshot = restored(document, Snapshot, "jobs")
         ledger = cls()
         ledger._sequence = snapshot.sequence
         for job in snapshot.jobs:

@@ -164,11 +164,14 @@ class Members:
         return Members(self.mapping(name) or {}, self._invalid)
 
     def blob(self, name: str) -> bytes | None:
-        """A blob member, or None when it is absent.
+        """A blob member, bytes or base64 text, or None when it is absent.
 
         Raises:
-            ServiceFailure: It is no base64 text.
+            ServiceFailure: It is neither.
         """
+        raw = self._request.get(name)
+        if isinstance(raw, bytes):
+            return raw
         value = self.text(name)
         if value is None:
             return None

@@ -29,7 +29,7 @@ from simulator.iotcore.services.provisioning_catalogue import (
     Template,
     TemplateCatalogue,
 )
-from simulator.iotcore.services.provisioning_changes import AnyGroups, ThingGroups, apply
+from simulator.iotcore.services.provisioning_changes import apply
 from simulator.iotcore.services.provisioning_claims import Claim, Claims
 from simulator.iotcore.services.provisioning_hook import (
     HOOK_TIMEOUT_S,
@@ -45,6 +45,7 @@ from simulator.iotcore.services.provisioning_template import (
     ProvisioningRefusal,
     ProvisioningTemplate,
 )
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,6 @@ class _Saved(msgspec.Struct):
     templates: list[Any]
     tokens: list[_Token]
     claims: list[Claim]
-    groups: dict[str, list[str]]
 
 
 class Provisioning:
@@ -93,9 +93,11 @@ class Provisioning:
         account: Whose ARNs these are.
         new_id: Makes ownership tokens and ids of hook calls; must not be guessable.
         unix_s_at_zero: Unix time when the broker's clock shows zero.
-        groups: The account's thing groups; when left out, any group exists.
         certificate_of: The certificate id of a connected client, for hooks.
         hook_timeout_s: How long a hook may take.
+
+    Attributes:
+        hook_waits: Called when `take_hook_calls` has something to give.
     """
 
     def __init__(
@@ -106,7 +108,6 @@ class Provisioning:
         account: Account,
         new_id: Callable[[], str],
         unix_s_at_zero: float,
-        groups: ThingGroups | None = None,
         certificate_of: Callable[[str], str | None] = lambda _: None,
         hook_timeout_s: float = HOOK_TIMEOUT_S,
     ) -> None:
@@ -115,10 +116,9 @@ class Provisioning:
         self._arn_prefix = account.arn_prefix
         self._new_id = new_id
         self._unix_s_at_zero = unix_s_at_zero
-        self._any_groups = AnyGroups()
-        self._groups = groups or self._any_groups
         self._certificate_of = certificate_of
         self._hook_timeout_s = hook_timeout_s
+        self.hook_waits: Callable[[], None] = lambda: None
         self._templates = TemplateCatalogue(self._template_arn, unix_s_at_zero)
         self._tokens: dict[str, _Token] = {}
         self._token_ends: Deadlines[str] = Deadlines()
@@ -134,9 +134,7 @@ class Provisioning:
         """Whether the topic is one of the request topics, in JSON or CBOR."""
         return Target.of(topic) is not None
 
-    def handle(
-        self, message: Message, client_id: str | None, _thing: str | None, now_s: float, /
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float, /) -> Sequence[Answer]:
         """Serve a device.
 
         Returns:
@@ -156,6 +154,17 @@ class Provisioning:
             return [asker.rejected(refusal, now_s)]
         return [] if accepted is None else [asker.answer("accepted", accepted, now_s)]
 
+    def throttled(
+        self, message: Message, client_id: str | None, now_s: float, /
+    ) -> Sequence[Answer]:
+        """Reject a device's request with 429."""
+        target = Target.of(message.topic)
+        if target is None:
+            return ()
+        asker = Asker(message.topic, target.format, message.qos, client_id)
+        refusal = ProvisioningRefusal("TooManyRequests", "Rate exceeded", 429)
+        return [asker.rejected(refusal, now_s)]
+
     def _create_certificate(self, target: Target, payload: bytes, now_s: float) -> dict[str, Any]:
         if len(self._tokens) >= TOKENS_MAX:
             raise ProvisioningRefusal(
@@ -168,7 +177,10 @@ class Provisioning:
         else:
             issued = self._sign(_read(payload, target.format), unix_s)
         self._registry.register_certificate(
-            issued.certificate_id, CertificateStatus.PENDING_ACTIVATION
+            issued.certificate_id,
+            CertificateStatus.PENDING_ACTIVATION,
+            pem=issued.certificate_pem,
+            unix_s=unix_s,
         )
         token = self._new_id()
         self._tokens[token] = _Token(
@@ -250,13 +262,18 @@ class Provisioning:
         if self._registry.certificate(certificate_id) is None:
             raise _invalid_token()
         plan = ProvisioningTemplate(template.body).resolve(parameters, certificate_id)
-        thing_name = apply(plan, certificate_id, self._registry, self._groups)
+        thing_name = apply(plan, certificate_id, self._registry)
         accepted: dict[str, Any] = {"deviceConfiguration": plan.device_configuration}
         if thing_name is not None:
             accepted["thingName"] = thing_name
         return accepted
 
     # Hooks
+
+    def template_body(self, name: str) -> str | None:
+        """The body of a template's default version; None when there is no such template."""
+        template = self._templates.find(name)
+        return None if template is None else template.body
 
     def set_hook(self, target_arn: str, hook: Hook | None) -> None:
         """Run a hook here, or with None outside again.
@@ -303,6 +320,7 @@ class Provisioning:
         self._pending[call.call_id] = pending
         self._hook_ends.set(call.call_id, call.deadline_s)
         self._calls.append(call)
+        self.hook_waits()
 
     def _hooked(self, pending: Pending, answer: Any) -> dict[str, Any]:
         if isinstance(answer, BaseException):
@@ -447,6 +465,14 @@ class Provisioning:
         template = self._templates.known(Members(request, INVALID))
         return self._claims.create(template.name, now_s), []
 
+    def status(self) -> dict[str, Any]:
+        """Templates, certificates that wait for RegisterThing, hooks that have not answered."""
+        return {
+            "templates": len(self._templates),
+            "certificates_waiting": len(self._tokens),
+            "hooks_running": len(self._pending),
+        }
+
     # Keeping
 
     def dump(self) -> dict[str, Any]:
@@ -458,7 +484,6 @@ class Provisioning:
             "templates": self._templates.dump(),
             "tokens": msgspec.to_builtins(list(self._tokens.values())),
             "claims": self._claims.dump(),
-            "groups": self._any_groups.dump(),
         }
 
     def load(self, document: dict[str, Any], /) -> None:
@@ -467,12 +492,8 @@ class Provisioning:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            saved = msgspec.convert(document, _Saved)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"provisioning: {error}") from error
+        saved = restored(document, _Saved, "provisioning")
         self._templates.load(saved.templates)
-        self._any_groups.load(saved.groups)
         self._tokens = {entry.token: entry for entry in saved.tokens}
         self._claims.load(saved.claims)
         self._token_ends = Deadlines()

@@ -18,6 +18,7 @@ from simulator.iotcore.services.provisioning_template import (
     ProvisioningTemplate,
     TemplateError,
 )
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,6 +283,9 @@ class TemplateCatalogue:
             )
         return template
 
+    def __len__(self) -> int:
+        return len(self._templates)
+
     def dump(self) -> list[Any]:
         """Every template, as JSON."""
         dumped: list[Any] = msgspec.to_builtins(list(self._templates.values()), str_keys=True)
@@ -293,10 +297,7 @@ class TemplateCatalogue:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            templates = msgspec.convert(document, list[Template], str_keys=True)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"provisioning templates: {error}") from error
+        templates = restored(document, list[Template], "provisioning templates")
         for template in templates:
             if template.default_version not in template.versions:
                 raise ValueError(f"provisioning template {template.name} has no default version")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError
 from simulator.iotcore.policy import Policy
@@ -29,6 +29,8 @@ from simulator.iotcore.services.provisioning_template import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from simulator.iotcore.registry.groups import ThingGroups
+
 GROUPS_MAX: Final = 10
 """AWS IoT Core quota "thing groups a thing can belong to"."""
 
@@ -42,69 +44,13 @@ _ATTRIBUTE_NAME: Final = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{1,128}")
 _ATTRIBUTE_VALUE: Final = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 
-class ThingGroups(Protocol):
-    """Which groups things are in."""
-
-    def of(self, thing_name: str, /) -> Sequence[str]:
-        """The groups of a thing."""
-        ...
-
-    def exists(self, group: str, /) -> bool:
-        """Whether there is such a group."""
-        ...
-
-    def add(self, thing_name: str, group: str, /) -> None:
-        """Put a thing into a group."""
-        ...
-
-    def remove(self, thing_name: str, group: str, /) -> None:
-        """Take a thing out of a group."""
-        ...
-
-
-class AnyGroups:
-    """Groups that exist as soon as they are named, for an account without a registry of groups."""
-
-    def __init__(self) -> None:
-        self._groups: dict[str, list[str]] = {}
-
-    def dump(self) -> dict[str, list[str]]:
-        """Every thing that is in a group, and its groups."""
-        return {thing: list(groups) for thing, groups in self._groups.items() if groups}
-
-    def load(self, groups: dict[str, list[str]], /) -> None:
-        """Take over what `dump` gave."""
-        self._groups = {thing: list(names) for thing, names in groups.items()}
-
-    def of(self, thing_name: str, /) -> Sequence[str]:
-        """The groups of a thing, in the order it joined them."""
-        return tuple(self._groups.get(thing_name, ()))
-
-    def exists(self, _group: str, /) -> bool:
-        """Always."""
-        return True
-
-    def add(self, thing_name: str, group: str, /) -> None:
-        """Put a thing into a group; a second time changes nothing."""
-        groups = self._groups.setdefault(thing_name, [])
-        if group not in groups:
-            groups.append(group)
-
-    def remove(self, thing_name: str, group: str, /) -> None:
-        """Take a thing out of a group; one that is not in it stays out."""
-        groups = self._groups.get(thing_name, [])
-        if group in groups:
-            groups.remove(group)
-
-
-def apply(plan: Plan, certificate_id: str, registry: Registry, groups: ThingGroups) -> str | None:
+def apply(plan: Plan, certificate_id: str, registry: Registry) -> str | None:
     """Provision a registered certificate.
 
     Args:
         plan: What a template asks for.
         certificate_id: The certificate.
         registry: What is changed.
-        groups: What is changed, too.
 
     Returns:
         The name of the thing, if there is one.
@@ -116,7 +62,7 @@ def apply(plan: Plan, certificate_id: str, registry: Registry, groups: ThingGrou
     if plan.thing is None:
         _attach_policies(policies, certificate_id, registry)
     else:
-        _apply_thing(plan.thing, policies, certificate_id, registry, groups)
+        _apply_thing(plan.thing, policies, certificate_id, registry)
     registry.set_status(
         certificate_id,
         CertificateStatus.ACTIVE if plan.is_active else CertificateStatus.INACTIVE,
@@ -129,10 +75,10 @@ def _apply_thing(
     policies: Sequence[tuple[PolicyPlan, Policy | None]],
     certificate_id: str,
     registry: Registry,
-    groups: ThingGroups,
 ) -> None:
     existing = registry.thing(plan.name)
     thing = _changed_thing(plan, existing)
+    groups = registry.groups
     join, leave = _changed_groups(plan, groups, is_new=existing is None)
     certificate = registry.certificate(certificate_id)
     if certificate is not None and any(certificate.things.values()):

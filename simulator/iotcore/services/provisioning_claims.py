@@ -69,8 +69,10 @@ class Claims:
         unix_s = now_s + self._unix_s_at_zero
         issued = self._authority.create(unix_s, CLAIM_S)
         policy = self._policy(template)
-        self._registry.register_certificate(issued.certificate_id)
-        self._registry.put_policy(policy)
+        self._registry.register_certificate(
+            issued.certificate_id, pem=issued.certificate_pem, unix_s=unix_s
+        )
+        self._registry.put_policy(policy, unix_s=unix_s)
         self._registry.attach_policy(policy.name, issued.certificate_id)
         self._keep(Claim(issued.certificate_id, unix_s + CLAIM_S))
         return {

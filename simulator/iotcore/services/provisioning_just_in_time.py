@@ -21,16 +21,17 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from certs.errors import ConfigurationError
-from certs.pem import certificate_id, load_certificate
+from certs.pem import certificate_id, certificate_pem, load_certificate
 from simulator.iotcore.joints import Answer
 from simulator.iotcore.message import Message
 from simulator.iotcore.registry import CertificateStatus
-from simulator.iotcore.services.provisioning_changes import AnyGroups, ThingGroups, apply
+from simulator.iotcore.services.provisioning_changes import apply
 from simulator.iotcore.services.provisioning_template import (
     ProvisioningRefusal,
     ProvisioningTemplate,
     TemplateError,
 )
+from simulator.iotcore.services.saved import restored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,6 @@ class _Registered(msgspec.Struct):
 class _Saved(msgspec.Struct):
     authorities: list[_Authority]
     registered: dict[str, _Registered]
-    groups: dict[str, list[str]]
 
 
 class JustInTime:
@@ -84,7 +84,6 @@ class JustInTime:
         registry: What is changed.
         account: Named in the events.
         unix_s_at_zero: Unix time when the broker's clock shows zero.
-        groups: The account's thing groups; when left out, any group exists.
 
     Attributes:
         provisioned: How many devices were provisioned.
@@ -99,7 +98,6 @@ class JustInTime:
         *,
         account: Account,
         unix_s_at_zero: float,
-        groups: ThingGroups | None = None,
     ) -> None:
         self.provisioned = 0
         self.failed = 0
@@ -108,8 +106,6 @@ class JustInTime:
         self._registry = registry
         self._account_id = account.account_id
         self._unix_s_at_zero = unix_s_at_zero
-        self._any_groups = AnyGroups()
-        self._groups = groups or self._any_groups
         self._authorities: dict[str, _Authority] = {}
         self._certificates: dict[str, x509.Certificate] = {}
         self._registered: dict[str, _Registered] = {}
@@ -204,7 +200,13 @@ class JustInTime:
             if len(self._registered) >= CERTIFICATES_MAX:
                 self.ignored += 1
                 return ()
-            self._registry.register_certificate(key, CertificateStatus.PENDING_ACTIVATION)
+            self._registry.register_certificate(
+                key,
+                CertificateStatus.PENDING_ACTIVATION,
+                pem=certificate_pem(certificate).decode(),
+                ca_id=ca_id,
+                unix_s=now_s + self._unix_s_at_zero,
+            )
             self._registered[key] = _Registered(ca_id, self._unix_ms(now_s))
         event = self._event(ca_id, key, earlier, source_ip, now_s)
         body = self._authorities[ca_id].template_body
@@ -232,7 +234,7 @@ class JustInTime:
     ) -> None:
         try:
             parameters = _parameters(template, certificate)
-            apply(template.resolve(parameters, key), key, self._registry, self._groups)
+            apply(template.resolve(parameters, key), key, self._registry)
         except ProvisioningRefusal as refusal:
             self.failed += 1
             self.last_failure = f"{refusal.code}: {refusal.message}"
@@ -259,6 +261,16 @@ class JustInTime:
     def _unix_ms(self, now_s: float) -> int:
         return round((now_s + self._unix_s_at_zero) * 1000)
 
+    def status(self) -> dict[str, Any]:
+        """CAs, and what became of devices that came with their certificates."""
+        return {
+            "authorities": len(self._authorities),
+            "provisioned": self.provisioned,
+            "failed": self.failed,
+            "ignored": self.ignored,
+            "last_failure": self.last_failure,
+        }
+
     # Keeping
 
     def dump(self) -> dict[str, Any]:
@@ -266,7 +278,6 @@ class JustInTime:
         return {
             "authorities": msgspec.to_builtins(list(self._authorities.values())),
             "registered": msgspec.to_builtins(self._registered),
-            "groups": self._any_groups.dump(),
         }
 
     def load(self, document: dict[str, Any], /) -> None:
@@ -275,10 +286,7 @@ class JustInTime:
         Raises:
             ValueError: The document is damaged.
         """
-        try:
-            saved = msgspec.convert(document, _Saved)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"just-in-time registration: {error}") from error
+        saved = restored(document, _Saved, "just-in-time registration")
         self._authorities, self._certificates = {}, {}
         for authority in saved.authorities:
             self.register_authority(
@@ -287,7 +295,6 @@ class JustInTime:
                 template_body=authority.template_body,
             )
         self._registered = saved.registered
-        self._any_groups.load(saved.groups)
 
 
 def _parameters(template: ProvisioningTemplate, certificate: x509.Certificate) -> dict[str, str]:

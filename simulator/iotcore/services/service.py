@@ -18,17 +18,20 @@ class Service(Protocol):
         """Whether a publish to this topic is a request for this service."""
         ...
 
-    def handle(
-        self, message: Message, client_id: str | None, thing: str | None, now_s: float, /
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float, /) -> Sequence[Answer]:
         """Serve a request that the policies allowed. Total: any payload gets an answer or none.
 
         Args:
             message: The request.
             client_id: Its publisher; None for one of the process itself.
-            thing: The thing the publisher's connection stands for, if any.
             now_s: The time now.
         """
+        ...
+
+    def throttled(
+        self, message: Message, client_id: str | None, now_s: float, /
+    ) -> Sequence[Answer]:
+        """Refuse a request because of a quota on its rate, without serving it."""
         ...
 
     def advance(self, now_s: float, /) -> Sequence[Answer]:
@@ -50,4 +53,8 @@ class Service(Protocol):
         Raises:
             ValueError: The document is damaged.
         """
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """How much it has and what it did, as a JSON document of bounded size."""
         ...

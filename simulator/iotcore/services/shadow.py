@@ -100,7 +100,6 @@ class ShadowService:
         self,
         message: Message,
         client_id: str | None,  # noqa: ARG002 - part of the Service protocol
-        thing: str | None,  # noqa: ARG002 - same: a policy decides whose shadows a client may use
         now_s: float,
         /,
     ) -> Sequence[Answer]:
@@ -128,6 +127,17 @@ class ShadowService:
             return ()
         return self._reject(request, message.payload, failure, now_s)
 
+    def throttled(
+        self,
+        message: Message,
+        client_id: str | None,  # noqa: ARG002 - part of the Service protocol
+        now_s: float,
+        /,
+    ) -> Sequence[Answer]:
+        """Reject a request with 429."""
+        failure = ServiceFailure("ThrottlingException", "Too Many Requests", 429)
+        return self.refuse(message, failure, now_s)
+
     def advance(self, now_s: float, /) -> Sequence[Answer]:
         """Forget the versions of shadows deleted long ago."""
         self._store.forget(self._unix_s(now_s))
@@ -139,6 +149,11 @@ class ShadowService:
         unix_s = self._store.next_forgotten_unix_s
         # A little later, because there and back between the clocks may round to just before.
         return None if unix_s is None else unix_s - self._unix_s_at_zero + 0.001
+
+    @property
+    def changes(self) -> int:
+        """Rises with every change of what `dump` gives."""
+        return self._store.changes
 
     def dump(self) -> dict[str, Any]:
         """All shadows and the versions of deleted ones, as a JSON document."""

@@ -77,6 +77,7 @@ class ShadowStore:
         shadows: How many there are.
         state_bytes: What they weigh without metadata.
         versions_forgotten: Versions of deleted shadows dropped for lack of room.
+        changes: Rises with every change.
     """
 
     def __init__(self, limits: ShadowLimits) -> None:
@@ -87,6 +88,7 @@ class ShadowStore:
         self.shadows = 0
         self.state_bytes = 0
         self.versions_forgotten = 0
+        self.changes = 0
 
     def get(self, address: ShadowAddress) -> ShadowDocument | None:
         """The shadow, or None."""
@@ -127,6 +129,7 @@ class ShadowStore:
             raise _full(f"{self._limits.shadows} shadows")
         if growth > 0 and self.state_bytes + growth > self._limits.state_bytes:
             raise _full(f"{self._limits.state_bytes} bytes of shadow state")
+        self.changes += 1
         self._things.setdefault(address.thing, {})[address.name] = document
         self.shadows += old is None
         self.state_bytes += growth
@@ -137,6 +140,7 @@ class ShadowStore:
         found = self.get(address)
         if found is None:
             return None
+        self.changes += 1
         names = self._things[address.thing]
         del names[address.name]
         if not names:
@@ -153,6 +157,7 @@ class ShadowStore:
             address, tombstone = next(iter(self._deleted.items()))
             if not self._is_forgotten(tombstone, unix_s):
                 return
+            self.changes += 1
             del self._deleted[address]
 
     @property
@@ -164,26 +169,29 @@ class ShadowStore:
         return first.deleted_at_unix_s + self._limits.deleted_version_memory_s
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as a JSON document."""
-        stored = _Stored(
-            [
-                _StoredShadow(
-                    thing,
-                    name,
-                    document.version,
-                    _StoredSection(document.desired.values, document.desired.metadata),
-                    _StoredSection(document.reported.values, document.reported.metadata),
-                )
+        """Everything, as a JSON document. It shares the sections, which never change."""
+        return {
+            "shadows": [
+                {
+                    "thing": thing,
+                    "name": name,
+                    "version": document.version,
+                    "desired": _dumped(document.desired),
+                    "reported": _dumped(document.reported),
+                }
                 for thing, names in self._things.items()
                 for name, document in names.items()
             ],
-            [
-                _StoredTombstone(address.thing, address.name, gone.version, gone.deleted_at_unix_s)
+            "deleted": [
+                {
+                    "thing": address.thing,
+                    "name": address.name,
+                    "version": gone.version,
+                    "deleted_at_unix_s": gone.deleted_at_unix_s,
+                }
                 for address, gone in self._deleted.items()
             ],
-        )
-        document: dict[str, Any] = msgspec.to_builtins(stored)
-        return document
+        }
 
     def load(self, document: dict[str, Any]) -> None:
         """Take over what `dump` gave, in place of everything there is.
@@ -200,6 +208,7 @@ class ShadowStore:
                 self._load_tombstone(loaded, gone)
         except (msgspec.ValidationError, ServiceFailure) as error:
             raise ValueError(f"the shadows are damaged: {error}") from error
+        self.changes += 1
         self._things, self._deleted = loaded._things, loaded._deleted
         self.shadows, self.state_bytes = loaded.shadows, loaded.state_bytes
 
@@ -233,6 +242,10 @@ class ShadowStore:
     def _is_forgotten(self, tombstone: _Tombstone, unix_s: float) -> bool:
         age_s = unix_s - tombstone.deleted_at_unix_s
         return age_s >= self._limits.deleted_version_memory_s
+
+
+def _dumped(part: Section) -> JsonObject:
+    return {"values": part.values, "metadata": part.metadata}
 
 
 def _full(what: str) -> ServiceFailure:

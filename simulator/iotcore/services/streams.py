@@ -116,9 +116,7 @@ class Streams:
         """Whether the topic is one of the request topics, in JSON or CBOR."""
         return _Address.of(topic) is not None
 
-    def handle(
-        self, message: Message, client_id: str | None, _thing: str | None, now_s: float, /
-    ) -> Sequence[Answer]:
+    def handle(self, message: Message, client_id: str | None, now_s: float, /) -> Sequence[Answer]:
         """Serve a device.
 
         Returns:
@@ -151,6 +149,12 @@ class Streams:
             )
             for document in documents
         ]
+
+    def throttled(
+        self, _message: Message, _client_id: str | None, _now_s: float, /
+    ) -> Sequence[Answer]:
+        """Nothing: none of the documented error codes says that a rate was exceeded."""
+        return ()
 
     def _serve(
         self, address: _Address, request: dict[str, Any]
@@ -315,6 +319,10 @@ class Streams:
     def next_deadline_s(self) -> float | None:
         """Never."""
         return None
+
+    def status(self) -> dict[str, Any]:
+        """Streams."""
+        return {"streams": len(self._streams)}
 
     def dump(self) -> dict[str, Any]:
         """Every stream, its files as base64."""

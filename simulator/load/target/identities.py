@@ -184,6 +184,7 @@ class Identities:
         foreign: AuthorityPem,
         mints: bool,
         trusted: tuple[bytes, ...],
+        probe: KeyPair | None,
     ) -> None:
         self.things = things
         self.applications = applications
@@ -194,6 +195,7 @@ class Identities:
         self._application_pairs = application_pairs
         self._mints = mints
         self._trusted = trusted
+        self._probe = probe
 
     @classmethod
     def prepare(
@@ -221,6 +223,9 @@ class Identities:
         foreign = AuthorityPem.make(_FOREIGN_NAME, now)
         part: IdentitiesPart = scenario.identities
         counts = _application_counts(scenario)
+        probe = (
+            mint_range(authority, [f"{scenario.fleet}:probe"], now)[0] if scenario.probes else None
+        )
         if isinstance(part, StoreIdentities):
             store = Store(base / Path(part.path).expanduser())
             wanted_applications = sum(counts.values())
@@ -238,7 +243,8 @@ class Identities:
                 authority=authority,
                 foreign=foreign,
                 mints=False,
-                trusted=_trusted_of(store, pairs),
+                trusted=(*_trusted_of(store, pairs), *_own(probe, authority)),
+                probe=probe,
             )
         mints = isinstance(part, MintedIdentities)
         roster = Roster(scenario)
@@ -259,6 +265,7 @@ class Identities:
             foreign=foreign,
             mints=mints,
             trusted=(authority.certificate_pem,) if mints else (),
+            probe=probe,
         )
 
     @property
@@ -279,6 +286,15 @@ class Identities:
         """The identity of one application connection; None when it connects without one."""
         return self._application_pairs.get(name)
 
+    @property
+    def probe(self) -> KeyPair | None:
+        """The identity that all clients of probes share; None without probes."""
+        return self._probe
+
+    def known_probes(self) -> list[tuple[str, str]]:
+        """Certificate id and thing name of the probes' identity."""
+        return [] if self._probe is None else [(self._probe.certificate_id, self._probe.thing)]
+
     def known_cars(self) -> list[tuple[str, str]]:
         """Certificate id and thing name of every car whose certificate exists already.
 
@@ -293,6 +309,11 @@ class Identities:
     def sample(self) -> KeyPair | None:
         """Any identity that exists already, to look whether the broker can be reached."""
         return next(iter((*self._application_pairs.values(), *self._cars[:1])), None)
+
+
+def _own(probe: KeyPair | None, authority: AuthorityPem) -> tuple[bytes, ...]:
+    """The authority that signed the probes' identity, if there are probes."""
+    return () if probe is None else (authority.certificate_pem,)
 
 
 def _application_counts(scenario: Scenario) -> dict[str, int]:

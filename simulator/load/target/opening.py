@@ -18,6 +18,8 @@ from certs.pem import certificate_pem, load_certificates
 from certs.store import read_public
 from simulator.load.connection.tls_client import ClientContext
 from simulator.load.records import ProcessUse, TargetReport
+from simulator.load.target import quota_books
+from simulator.load.target.quota_books import CLIENTS_SHOWN
 from simulator.load.target.reachability import Address, reachable, resolve
 from simulator.load.target.stand_in import StandIn
 from simulator.load.target.stand_in_process import Setup
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from certs.errors import LinkError
     from simulator.load.target.identities import Identities
+    from simulator.quotas.table import QuotaTable
     from simulator.scenario.schema import AwsTarget, Scenario
 
 ALPN_MQTT: Final = "x-amzn-mqtt-ca"
@@ -114,6 +117,7 @@ class Target:
         port: Port.
         route: What workers need to connect.
         stand_in: The stand-in, when that is the target.
+        quotas: Its quotas; None when it has none, or is no stand-in.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class Target:
         port: int,
         route: Route,
         stand_in: StandIn | None = None,
+        quotas: QuotaTable | None = None,
     ) -> None:
         self.kind = kind
         self.text = text
@@ -131,6 +136,7 @@ class Target:
         self.port = port
         self.route = route
         self.stand_in = stand_in
+        self.quotas = quotas
         self._cpu_s = 0.0
 
     @property
@@ -150,21 +156,24 @@ class Target:
         if self.stand_in is not None:
             await self.stand_in.register(entries, "vehicle")
 
-    async def report(self, at_s: float) -> TargetReport | None:
+    async def report(self, at_s: float, clients: int = CLIENTS_SHOWN) -> TargetReport | None:
         """What the target says about itself; None for those that say nothing.
 
         The CPU time is that since the last report.
+
+        Args:
+            at_s: The time now.
+            clients: How many clients to name for each quota that refused something.
 
         Raises:
             LinkError: The stand-in is gone.
         """
         if self.stand_in is None:
             return None
-        status = await self.stand_in.status()
+        status = await self.stand_in.status(clients)
         used_s, self._cpu_s = status.cpu_s - self._cpu_s, status.cpu_s
-        return TargetReport(
-            at_s, status.counters, status.refusals, ProcessUse(used_s, status.resident_bytes)
-        )
+        process = ProcessUse(used_s, status.resident_bytes)
+        return TargetReport(at_s, status.counters, status.refusals, process, status.quotas)
 
     async def lost(self) -> LinkError | None:
         """Wait until the stand-in dies; why. None at once for other targets."""
@@ -192,7 +201,7 @@ async def open_target(
     """
     part = scenario.target
     if isinstance(part, StandInTarget):
-        async with _open_stand_in(scenario, part, identities) as target:
+        async with _open_stand_in(scenario, part, base, identities) as target:
             yield target
     elif isinstance(part, BrokerTarget):
         yield await _find_broker(part, base, identities)
@@ -202,7 +211,7 @@ async def open_target(
 
 @contextlib.asynccontextmanager
 async def _open_stand_in(
-    scenario: Scenario, part: StandInTarget, identities: Identities
+    scenario: Scenario, part: StandInTarget, base: Path, identities: Identities
 ) -> AsyncIterator[Target]:
     if isinstance(scenario.identities, NoIdentities):
         raise ConfigurationError(
@@ -211,20 +220,34 @@ async def _open_stand_in(
             "use identities: {kind: mint}, or name a broker as target",
         )
     certificate, key = identities.authority.server_pair((), datetime.now(UTC))
-    setup = Setup(certificate, key, list(identities.trusted), scenario.fleet, part.policies)
+    name = quota_books.named(part, base)
+    # Chosen here as well, so that a mistake in a quota file is one of the configuration.
+    table = quota_books.in_force(name, part.quota_mode).table
+    setup = Setup(
+        certificate,
+        key,
+        list(identities.trusted),
+        scenario.fleet,
+        part.policies,
+        name,
+        part.quota_mode,
+    )
     async with StandIn(setup) as stand_in:
         await stand_in.register(identities.known_applications(), "application")
+        await stand_in.register(identities.known_probes(), "probe")
         await stand_in.register(identities.known_cars(), "vehicle")
         host, port = stand_in.host, stand_in.port
         tls = ClientTls(identities.authority.certificate_pem, host)
         [address] = await resolve(host, port)
         yield Target(
             "stand-in",
-            f"IoT Core stand-in on {host} port {port}, policies: {part.policies}",
+            f"IoT Core stand-in on {host} port {port}, policies: {part.policies}, "
+            f"quotas: {part.quotas}{'' if table is None else f' ({part.quota_mode})'}",
             host,
             port,
             Route((address,), tls),
             stand_in,
+            table,
         )
 
 

@@ -1,4 +1,4 @@
-"""The IoT policies a run puts in force at the stand-in: for a car, for an application.
+"""The IoT policies a run puts in force at the stand-in: for cars, applications and probes.
 
 Written as they would be for AWS, with policy variables, so that they can be copied into an account.
 The fleet is named outright: `*` also stands for slashes, so with a wildcard in front of the thing
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 VEHICLE: Final = "vehicle"
 APPLICATION: Final = "application"
+PROBE: Final = "probe"
 OPEN: Final = "open"
 
 _ARN: Final = "arn:aws:iot:local:000000000000"
@@ -119,6 +120,36 @@ def application(fleet: str) -> dict[str, Any]:
             },
         ],
     }
+
+
+def probe(fleet: str) -> dict[str, Any]:
+    """A probe of quotas: any client id of the fleet, and topics that nobody else uses.
+
+    Args:
+        fleet: The fleet level of the topics.
+    """
+    topics = f"{probe_topics(fleet)}/*"
+    return {
+        "Version": _VERSION,
+        "Statement": [
+            {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{_ARN}:client/{fleet}:*"},
+            {
+                "Effect": "Allow",
+                "Action": ["iot:Publish", "iot:RetainPublish", "iot:Receive"],
+                "Resource": f"{_ARN}:topic/{topics}",
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iot:Subscribe",
+                "Resource": f"{_ARN}:topicfilter/{topics}",
+            },
+        ],
+    }
+
+
+def probe_topics(fleet: str) -> str:
+    """Where the topics of probes begin."""
+    return f"probe/{fleet}"
 
 
 def everything() -> dict[str, Any]:

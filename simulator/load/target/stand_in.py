@@ -20,6 +20,7 @@ from simulator.load.child_process import (
     read_in_thread,
     start_apart,
 )
+from simulator.load.target.quota_books import CLIENTS_SHOWN
 from simulator.load.target.stand_in_process import (
     ANSWERS,
     ENCODER,
@@ -142,9 +143,13 @@ class StandIn:
             await self._request(Register(next(self._numbers), role, batch))
         return len(entries)
 
-    async def status(self) -> Status:
-        """What it has done so far, and what its process used."""
-        return await self._ask("status")
+    async def status(self, clients: int = CLIENTS_SHOWN) -> Status:
+        """What it has done so far, and what its process used.
+
+        Args:
+            clients: How many clients to name for each quota that refused something.
+        """
+        return await self._request(Ask(next(self._numbers), "status", clients))
 
     async def drop_all(self) -> int:
         """Cut every connection without a word; how many."""
@@ -182,7 +187,7 @@ class StandIn:
 
     async def _ask(
         self,
-        what: Literal["status", "drop-all", "stop-listening", "start-listening", "stop"],
+        what: Literal["drop-all", "stop-listening", "start-listening", "stop"],
         patience_s: float = _ANSWER_S,
     ) -> Status:
         return await self._request(Ask(next(self._numbers), what), patience_s)

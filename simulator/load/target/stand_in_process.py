@@ -29,16 +29,20 @@ from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import account_of, register
 from simulator.iotcore.server import CoreServer
+from simulator.iotcore.throttling.choosing import OFF
 from simulator.iotcore.tls import ServerTls
 from simulator.load.child_process import read_in_thread, run_child
-from simulator.load.target import policies
+from simulator.load.records import TargetQuotas
+from simulator.load.target import policies, quota_books
 from simulator.load.target.machine import resident_bytes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from simulator.iotcore.throttling.choosing import Choice
+
 LOOPBACK: Final = "127.0.0.1"
-Role: TypeAlias = Literal["vehicle", "application"]
+Role: TypeAlias = Literal["vehicle", "application", "probe"]
 
 _CAUSES: Final = frozenset(cause.value for cause in Cause)
 _COMMAND_LEVELS: Final = 8
@@ -53,6 +57,8 @@ class Setup(msgspec.Struct, frozen=True):
         trusted_pem: CAs, or single client certificates, that may connect.
         fleet: The fleet level of the topics, for the policies.
         policies: `vehicle` (each car its own topics) or `open` (everything).
+        quotas: Name of a quota table, path of a quota file, or `off`.
+        quota_mode: Whether quotas are enforced or only observed.
     """
 
     certificate_pem: bytes
@@ -60,9 +66,12 @@ class Setup(msgspec.Struct, frozen=True):
     trusted_pem: list[bytes]
     fleet: str
     policies: Literal["vehicle", "open"]
+    quotas: str = OFF
+    quota_mode: Literal["enforce", "observe"] = "observe"
 
     def __repr__(self) -> str:
-        return f"Setup(fleet={self.fleet!r}, policies={self.policies!r})"
+        quotas = f"quotas={self.quotas!r}, quota_mode={self.quota_mode!r}"
+        return f"Setup(fleet={self.fleet!r}, policies={self.policies!r}, {quotas})"
 
 
 # From the parent
@@ -77,10 +86,17 @@ class Register(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
-    """Do something that needs no arguments. `stop` also ends the process."""
+    """Do something that needs no arguments. `stop` also ends the process.
+
+    Attributes:
+        number: Of the request.
+        what: What to do.
+        clients: How many clients the answer names for each quota that refused something.
+    """
 
     number: int
     what: Literal["status", "drop-all", "stop-listening", "start-listening", "stop"]
+    clients: int = quota_books.CLIENTS_SHOWN
 
 
 Request: TypeAlias = Register | Ask
@@ -118,6 +134,7 @@ class Status(msgspec.Struct, frozen=True, tag=True):
         affected: How many certificates were registered or connections dropped by it.
         counters: Running totals; `connections` is how many are open now.
         refusals: Running totals of what it refused or dropped, by cause.
+        quotas: What its quotas refused, or would have.
         cpu_s: CPU time of its process so far, user and system.
         resident_bytes: Memory of its process now; 0 where the system does not say.
     """
@@ -126,6 +143,7 @@ class Status(msgspec.Struct, frozen=True, tag=True):
     affected: int
     counters: dict[str, int]
     refusals: dict[str, int]
+    quotas: TargetQuotas
     cpu_s: float
     resident_bytes: int
 
@@ -187,12 +205,14 @@ async def _serve(pipe: Connection, setup: Setup) -> None:
         try:
             # The files are needed only until the TLS context has read them.
             with tempfile.TemporaryDirectory(prefix="morai-sim-") as folder:
-                server = _server(setup, Path(folder))
+                choice = quota_books.in_force(setup.quotas, setup.quota_mode)
+                server = _server(setup, choice, Path(folder))
                 await stack.enter_async_context(server)
         except EdgeError as error:
             pipe.send_bytes(ENCODER.encode(NotStarted(error.what, error.remedy)))
             return
-        control = _Control(server, is_open=setup.policies == "open", pipe=pipe)
+        books = quota_books.QuotaBooks(setup.quotas, setup.quota_mode, choice)
+        control = _Control(server, books, is_open=setup.policies == "open", pipe=pipe)
         pipe.send_bytes(ENCODER.encode(Listening(server.port, os.getpid())))
         await control.run()
 
@@ -200,8 +220,11 @@ async def _serve(pipe: Connection, setup: Setup) -> None:
 class _Control:
     """Does what the parent asks, one request after the other."""
 
-    def __init__(self, server: CoreServer, *, is_open: bool, pipe: Connection) -> None:
+    def __init__(
+        self, server: CoreServer, books: quota_books.QuotaBooks, *, is_open: bool, pipe: Connection
+    ) -> None:
         self._server = server
+        self._books = books
         self._is_open = is_open
         self._pipe = pipe
         self._requests: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -227,11 +250,14 @@ class _Control:
         except EdgeError as error:
             return Failed(request.number, error.what, error.remedy)
         totals = self._server.counters()
+        causes = {name: total for name, total in totals.items() if name in _CAUSES}
+        clients = request.clients if isinstance(request, Ask) else 0
         return Status(
             number=request.number,
             affected=affected,
             counters={name: total for name, total in totals.items() if name not in _CAUSES},
-            refusals={name: total for name, total in totals.items() if name in _CAUSES},
+            refusals=self._books.really_refused(causes),
+            quotas=self._books.told(self._server.quota_report(), clients),
             cpu_s=time.process_time(),
             resident_bytes=resident_bytes(),
         )
@@ -253,11 +279,12 @@ class _Control:
         return 0
 
 
-def _server(setup: Setup, folder: Path) -> CoreServer:
+def _server(setup: Setup, choice: Choice, folder: Path) -> CoreServer:
     registry = Registry()
     documents = {
         policies.VEHICLE: policies.vehicle(setup.fleet),
         policies.APPLICATION: policies.application(setup.fleet),
+        policies.PROBE: policies.probe(setup.fleet),
         policies.OPEN: policies.everything(),
     }
     parsed = [Policy.parse(name, document) for name, document in documents.items()]
@@ -269,6 +296,8 @@ def _server(setup: Setup, folder: Path) -> CoreServer:
         LOOPBACK,
         0,
         account=account_of(parsed),
+        limits=choice.limits,
+        quotas=choice.quotas,
         reserved=CommandsByApplications(),
     )
 

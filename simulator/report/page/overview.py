@@ -14,6 +14,7 @@ import yaml
 
 from simulator.report.page import charts, figures, tables, track
 from simulator.report.page.tables import Mark
+from simulator.report.quotas import refused_by_quota
 from simulator.report.verdict import number_text
 from simulator.scenario.units import duration_text
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_SCENARIO_CHARACTERS: Final = 60_000
 _MAX_WARNINGS: Final = 20
+_MAX_QUOTAS: Final = 3
 _MAX_KEY: Final = 8
 _KILOMETRE_M: Final = 1000.0
 
@@ -84,6 +86,8 @@ class Page:
     reasons: Table | None
     refusals: Table | None
     no_refusals: str
+    refused_quotas: Table | None
+    edges: Table | None
     target: Table | None
     counters: Table | None
     generator: Mark
@@ -126,6 +130,8 @@ def page_of(result: Result, verdict: Verdict) -> Page:
             if result.target
             else "The target does not say what it refused."
         ),
+        refused_quotas=tables.refused_quotas(result),
+        edges=tables.edges(result),
         target=tables.target(result),
         counters=tables.counters(result),
         generator=_generator(result),
@@ -193,6 +199,11 @@ def _notices(result: Result, verdict: Verdict) -> list[Notice]:
                 "failed",
             )
         )
+    observed = [each.text for each in refused_by_quota(result) if not each.is_enforced]
+    if observed:
+        more = len(observed) - _MAX_QUOTAS
+        text = "; ".join(observed[:_MAX_QUOTAS])
+        notices.append(Notice("Quotas.", f"{text}{f'; and {more} more' if more > 0 else ''}."))
     notices += [Notice("Warning.", text) for text in verdict.warnings[:_MAX_WARNINGS]]
     more = len(verdict.warnings) - _MAX_WARNINGS
     if more > 0:
@@ -243,6 +254,9 @@ def _cards(result: Result) -> list[Card]:
     refused = result.value("target_refusals")
     if refused is not None:
         cards.append(Card("Refused by the target", figures.whole(refused)))
+    counted = result.value("quota_refusals")
+    if counted:
+        cards.append(Card("Above a quota of IoT Core", figures.whole(counted)))
     cost_usd = result.value("cost_usd")
     if cost_usd is not None:
         month_usd = tables.number_of(result.header.cost.get("month_usd") if result.header else None)

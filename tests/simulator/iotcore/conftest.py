@@ -18,6 +18,7 @@ from simulator.iotcore.registry import Registry, Thing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulator.iotcore.choices import Choices
     from simulator.iotcore.connection import Connection, Ending
     from simulator.iotcore.joints import Quotas, ReservedTopics
     from simulator.iotcore.limits import Limits
@@ -41,6 +42,7 @@ class Client:
         self.packets: list[Any] = []
         self.raw = b""
         self.ending: Ending | None = None
+        self.readings: list[bool] = []
         bench.clients[self.connection.connection_id] = self
 
     def send(self, *packets: Any) -> Client:
@@ -50,6 +52,15 @@ class Client:
             self.bench.broker.receive(self.connection, data, self.bench.now_s)
             self.bench.collect()
         return self
+
+    def take_in(self, data: bytes) -> None:
+        """Make packets of what the broker wrote."""
+        if data.startswith(b"\x20\x02"):
+            return  # CONNACK of MQTT 3.1.1, which the codec does not read
+        while data:
+            packet, size = mqtt5.read(memoryview(data))
+            self.packets.append(packet)
+            data = data[size:]
 
     def subscribe(self, *patterns: str, qos: int = 1, **options: Any) -> mqtt5.SubAckPacket:
         """Subscribe and give the SUBACK."""
@@ -112,9 +123,11 @@ class Bench:
         limits: Limits | None = None,
         quotas: Quotas | None = None,
         reserved: ReservedTopics | None = None,
+        registry: Registry | None = None,
+        choices: Choices | None = None,
     ) -> None:
         self.now_s = 1000.0
-        self.registry = Registry()
+        self.registry = registry or Registry()
         self.certificate = ClientCertificate(b"a certificate")
         self.registry.register_certificate(self.certificate.certificate_id)
         self.registry.put_policy(Policy.parse("test", policy))
@@ -129,6 +142,7 @@ class Bench:
             limits=limits,
             quotas=quotas,
             reserved=reserved,
+            choices=choices,
         )
         self.clients: dict[int, Client] = {}
 
@@ -166,14 +180,10 @@ class Bench:
         for output in self.broker.take_outputs():
             client = self.clients[output.connection_id]
             client.ending = client.ending or output.ending
+            if output.reading is not None:
+                client.readings.append(output.reading)
             client.raw += output.data
-            data = output.data
-            if data.startswith(b"\x20\x02"):
-                continue  # CONNACK of MQTT 3.1.1, which the codec does not read
-            while data:
-                packet, size = mqtt5.read(memoryview(data))
-                client.packets.append(packet)
-                data = data[size:]
+            client.take_in(output.data)
 
     def events(self, listener: Client) -> list[tuple[str, dict[str, Any]]]:
         """Lifecycle events a client received: (topic, document)."""

@@ -212,9 +212,13 @@ def test_a_will_that_may_not_be_published_refuses_the_connect(
     assert bench.connect("c", will=mqtt5.Will("w", retain=True)).codes(ConnAck) == [0x87]
 
 
-def test_mqtt_3_1_1_is_refused_in_its_own_words(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "connect",
+    ["101100064d51497364700302003c0003616263", "100f00044d5154540302003c0003616263"],
+)
+def test_mqtt_3_1_is_refused_in_its_own_words(bench: Bench, connect: str) -> None:
     """CONNACK with return code 1, "unacceptable protocol version" (MQTT 3.1.1 table 3.1)."""
-    client = bench.open().send(bytes.fromhex("100f00044d5154540402003c0003616263"))
+    client = bench.open().send(bytes.fromhex(connect))
     assert client.raw == bytes.fromhex("20020001")
     assert client.is_closed
     assert bench.count("refused_protocol_version") == 1

@@ -58,7 +58,7 @@ def test_denied_publish_at_qos_0_ends_the_connection(make_bench: Callable[..., B
 def test_denied_subscribe_refuses_that_filter_only(make_bench: Callable[..., Bench]) -> None:
     """SUBACK 0x87 for the filter, the others are granted."""
     client = make_bench(OPEN_ONLY).join("c")
-    suback = client.subscribe("open/a", "secret/a", "open/#", qos=2)
+    suback = client.subscribe("open/a", "secret/a", "open/#")
     assert [int(code) for code in suback.reason_codes] == [1, 0x87, 1]
 
 
@@ -244,6 +244,14 @@ def test_subscription_identifiers_are_not_supported(bench: Bench) -> None:
     client = bench.join("c")
     client.send(mqtt5.SubscribePacket(1, [mqtt5.TopicFilter("t")], subscription_id=1))
     assert client.codes(Disconnect) == [0xA1]
+
+
+def test_a_subscription_at_qos_2_ends_the_connection(bench: Bench) -> None:
+    """No SUBACK (developer guide, "MQTT"), but DISCONNECT 0x9B."""
+    client = bench.join("c")
+    client.send(mqtt5.SubscribePacket(1, [mqtt5.TopicFilter("t", max_qos=mqtt5.QoS(2))]))
+    assert client.codes(Disconnect) == [0x9B]
+    assert client.take(mqtt5.SubAckPacket) == []
 
 
 def test_topic_aliases(bench: Bench) -> None:

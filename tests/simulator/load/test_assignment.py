@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.load.assignment import APART_FROM, SAMPLED_MAX, Assignment, divide
+from simulator.load.assignment import APART_FROM, SAMPLED_MAX, Assignment, ProbePlan, divide
 from simulator.load.target.identities import Identities
 from simulator.load.target.opening import Route
+from simulator.quotas.files import quota_table
 from simulator.scenario.roster import Roster
 from tests.simulator.load.documents import scenario
 
 if TYPE_CHECKING:
+    from simulator.quotas.table import QuotaTable
     from simulator.scenario.schema import Scenario
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -121,3 +123,28 @@ def test_an_assignment_can_cross_to_a_process() -> None:
         assert (copy.worker, copy.shares, copy.places) == (part.worker, part.shares, part.places)
     pairs = [place.pair for part in divided(made, 2) for place in part.places]
     assert all(pair is not None for pair in pairs)
+
+
+def test_probes_are_the_last_worker_s() -> None:
+    """One worker has them, with the quotas in force; without a table none has."""
+    made = scenario(
+        probes=[{}], target={"kind": "stand-in", "quota_mode": "enforce"}, applications={}
+    )
+    identities, table = Identities.prepare(made, BASE, NOW), quota_table("us-east-1")
+
+    def divided_with(quotas: QuotaTable | None) -> list[ProbePlan | None]:
+        assignments = divide(
+            made,
+            Roster(made),
+            identities,
+            Route((), None),
+            workers=3,
+            base=BASE,
+            now=NOW,
+            quotas=quotas,
+        )
+        return [each.probes for each in pickle.loads(pickle.dumps(assignments))]
+
+    assert identities.probe is not None
+    assert divided_with(table) == [None, None, ProbePlan(identities.probe, table, "enforce")]
+    assert divided_with(None) == [None, None, None]

@@ -220,3 +220,17 @@ def test_without_identities_there_are_only_names() -> None:
     assert identities.application("load:observers:0001") is None
     assert identities.sample() is None
     assert identities.trusted == ()
+
+
+def test_probes_share_one_identity(store: Store) -> None:
+    """It is made for the run, also beside those of a store, and the stand-in trusts its CA."""
+    probes = [{"quotas": ["payload-bytes"]}]
+    made = Identities.prepare(scenario(probes=probes), NOWHERE, NOW)
+    part = {"kind": "store", "path": store.root.name}
+    beside = Identities.prepare(scenario(probes=probes, identities=part), store.root.parent, NOW)
+
+    for identities in (made, beside):
+        assert identities.probe is not None
+        assert identities.known_probes() == [(identities.probe.certificate_id, "load:probe")]
+        assert fits(identities.probe, identities.trusted[-1])
+    assert Identities.prepare(scenario(), NOWHERE, NOW).known_probes() == []

@@ -105,3 +105,24 @@ def test_the_longest_fleet_name_still_makes_a_valid_policy() -> None:
     for document in (policies.vehicle(fleet), policies.application(fleet), policies.everything()):
         Policy.parse("p", document)
         assert len(str(document).replace(" ", "")) < 2_048
+
+
+PROBE = rights(policies.probe("load"), "load:probe")
+
+
+def test_a_probe_is_on_its_own() -> None:
+    """It may use any client id that no car has, and topics that nobody else has."""
+    own, others = "probe/load/payload-bytes/a/t", OWN.telemetry("state")
+
+    assert PROBE.allows(Action.CONNECT, f"{ARN}:client/load:probes:payload-bytes:a0")
+    assert not PROBE.allows(Action.CONNECT, f"{ARN}:client/{OWN.thing}")
+    for action, kind in (
+        (Action.PUBLISH, "topic"),
+        (Action.RETAIN_PUBLISH, "topic"),
+        (Action.RECEIVE, "topic"),
+        (Action.SUBSCRIBE, "topicfilter"),
+    ):
+        assert PROBE.allows(action, f"{ARN}:{kind}/{own}")
+        assert not PROBE.allows(action, f"{ARN}:{kind}/{others}")
+    assert not CAR.allows(Action.PUBLISH, f"{ARN}:topic/{own}")
+    assert not APPLICATION.allows(Action.SUBSCRIBE, f"{ARN}:topicfilter/{own}")

@@ -434,3 +434,96 @@ def test_a_run_too_large_for_this_machine_is_refused() -> None:
         check_machine(plan, Roster(scenario))
     assert "needed" in caught.value.what
     assert caught.value.remedy
+
+
+async def test_quotas_are_observed_by_default() -> None:
+    """Two cars that publish 75 times a second to one reader: it gets all, and the report says 50.
+
+    150 a second are 50 more than a connection may have, from the second second on; of a bucket of
+    one second's worth 100 are there at once.
+    """
+    cars = {"name": "cars", "count": 2, "streams": {"state": {"rate_hz": 75}}}
+    course = Course(small(vehicles=[cars], phases=[{"name": "hold", "duration": 4}]))
+
+    result = await course.run()
+
+    assert result.target is not None
+    assert result.target.quotas is not None
+    refused = result.target.quotas.refused["publishes-per-connection"]
+    assert (result.target.quotas.table, result.target.quotas.mode) == ("default", "observe")
+    # 600 written, 500 allowed; the first and the last of them may miss their second.
+    assert 60 <= refused.refused <= 140
+    assert [each.client_id for each in refused.clients] == ["load:observers:0001"]
+    assert "IoT Core would have refused" in refused.text
+    assert result.value("lost") == 0
+    assert result.value("target_refusals") == 0
+    assert result.value("quota_refusals", quota="publishes-per-connection") == refused.refused
+
+
+async def test_enforced_quotas_cost_messages() -> None:
+    """The same reader loses what is above its rate, and it counts as refused by the target."""
+    cars = {"name": "cars", "count": 2, "streams": {"state": {"rate_hz": 75}}}
+    course = Course(
+        small(
+            vehicles=[cars],
+            phases=[{"name": "hold", "duration": 4}],
+            target={"kind": "stand-in", "quota_mode": "enforce"},
+        )
+    )
+
+    result = await course.run()
+
+    lost = result.value("lost")
+    assert lost is not None
+    assert 60 <= lost <= 140
+    assert result.value("target_refusals") == lost
+
+
+async def test_probes_are_part_of_a_run() -> None:
+    """Their results come with the snapshots, and the last report of the stand-in judges them."""
+    probes = [{"name": "edges", "quotas": ["payload-bytes", "connects-per-account"]}]
+    course = Course(
+        small(
+            probes=probes,
+            phases=[{"name": "hold", "duration": 3}],
+            target={"kind": "stand-in", "quota_mode": "enforce"},
+            checks=["probes_failed == 0", "quota_refusals == 1 of payload-bytes"],
+        ),
+        workers=2,
+    )
+
+    result = await course.run()
+
+    states = {row.name: (row.state, row.counted) for row in result.edges}
+    # 3,000 CONNECTs in a second are not for a laptop.
+    assert states == {
+        "payload-bytes": ("held", 1),
+        "connects-per-account": ("passed over", None),
+    }
+    assert judge(result).held
+    assert no_children_left()
+
+
+async def test_probes_that_the_run_leaves_no_time_for_fail() -> None:
+    """A run that ends before its probes says so for each of them."""
+    probes = [
+        {"quotas": ["replayed-per-session"], "begin": 1.9},
+        {"name": "later", "quotas": ["topic-bytes"], "begin": 1.95},
+    ]
+
+    result = await Course(small(probes=probes, drain=0)).run()
+
+    assert [row.state for row in result.edges] == ["failed", "failed"]
+    assert {row.note for row in result.edges} == {"the run ended before"}
+
+
+async def test_a_broken_quota_file_stops_a_run(tmp_path: Path) -> None:
+    """It is a mistake of the configuration, and nothing is left running."""
+    (tmp_path / "own.toml").write_text("no quotas")
+    course = Course(small(target={"kind": "stand-in", "quotas": "own.toml"}), base=tmp_path)
+
+    with pytest.raises(ConfigurationError, match=r"own\.toml"):
+        await course.run()
+
+    assert course.records == []
+    assert no_children_left()

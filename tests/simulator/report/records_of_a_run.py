@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.load.histograms import encode, of_seconds
 from simulator.load.records import (
+    ClientRefusals,
     Count,
     End,
     Event,
@@ -23,9 +24,11 @@ from simulator.load.records import (
     PlannedPhase,
     Position,
     ProcessUse,
+    QuotaRefusals,
     Record,
     Snapshot,
     StreamBooks,
+    TargetQuotas,
     TargetReport,
     encode_record,
 )
@@ -50,6 +53,8 @@ CHECKS = [
     "connected == 100",
 ]
 """The last two fail: 5 messages are lost, and 98 of 100 cars connect."""
+
+WOULD_HAVE_REFUSED = "IoT Core would have refused 1,234 publishes and deliveries: quota of a test"
 
 _PHASES = [
     ("arrive", 0.0, 15.0, 1.0),
@@ -301,7 +306,23 @@ def _target(at_s: float) -> TargetReport:
             "unknown topic": 1,
         },
         ProcessUse(5 * 0.31, 120_000_000),
+        TargetQuotas("default", "observe", _over_quota() if at_s > 40 else {}),
     )
+
+
+def _over_quota() -> dict[str, QuotaRefusals]:
+    """What the only dashboard reads above its quota, and one message that was too large."""
+    return {
+        "publishes-per-connection": QuotaRefusals(
+            1_234,
+            False,
+            WOULD_HAVE_REFUSED,
+            [ClientRefusals("load:dashboard:0001", 1_200, 0), ClientRefusals("vans-7", 30, 2)],
+        ),
+        "payload-bytes": QuotaRefusals(
+            1, True, "IoT Core refused 1 message", [ClientRefusals("cars-3", 1, 0)]
+        ),
+    }
 
 
 def _books(seconds: int) -> list[StreamBooks]:

@@ -136,3 +136,14 @@ def test_it_fits_a_terminal() -> None:
     piped = printed(unlike).splitlines()
     assert any(len(line) > 80 for line in piped)
     assert any(line.split()[-1:] == ["worse"] for line in piped)
+
+
+def test_refusals_of_quotas_are_compared_one_by_one() -> None:
+    """More of them is worse, in all and of each quota that either run broke."""
+    more = compared({"seconds": 30}, {"seconds": 60})
+    by_name = {item.name: item for item in more.differences}
+
+    assert (by_name["quota_refusals"].before, by_name["quota_refusals"].after) == (0, 1_235)
+    found = by_name["quota_refusals of publishes-per-connection"]
+    assert (found.before, found.after, found.quota) == (0, 1_234, "publishes-per-connection")
+    assert found in more.worse_than(20)

@@ -15,6 +15,7 @@ from simulator.load.records import (
     Event,
     Latencies,
     PlannedPhase,
+    PlannedProbe,
     Position,
     ProcessUse,
     RecordError,
@@ -121,7 +122,7 @@ def test_latencies_are_those_of_their_cut() -> None:
 
 def test_every_metric_has_a_value() -> None:
     """A full run gives a figure for every metric a check can name."""
-    result = records_of_a_run.result(seconds=65)
+    result = records_of_a_run.result(seconds=65, probes=[PlannedProbe("edges", "payload-bytes")])
     for name, metric in METRICS.items():
         assert result.value(name, "p99" if metric.kind == "latency" else None) is not None, name
 

@@ -31,6 +31,14 @@ def test_a_check_is_cut_by_phase_and_group() -> None:
     assert (check.phase, check.group) == ("rush-hour", "vans")
 
 
+def test_refusals_are_cut_by_quota() -> None:
+    """`of` names a quota where there is no group, also one with a long id."""
+    check = Check.parse("quota_refusals == 0 of connection-requests-per-client-id")
+
+    assert (check.quota, check.group) == ("connection-requests-per-client-id", None)
+    assert Check.parse("lost == 0 of vans").quota is None
+
+
 @pytest.mark.parametrize(
     ("operator", "below", "equal", "above"),
     [
@@ -63,6 +71,7 @@ def test_operators_compare(operator: str, below: bool, equal: bool, above: bool)
         ("lost == 0 ms", "not measured in ms"),
         ("lost == 0 during storm", "no value for one phase"),
         ("generator_cpu_share < 1 of cars", "no value for one group"),
+        ("quota_refusals == 0 during storm", "no value for one phase"),
     ],
 )
 def test_what_is_no_check_is_refused(text: str, because: str) -> None:

@@ -6,7 +6,7 @@ from simulator.scenario.checks import Check
 from simulator.scenario.explanation import bytes_text, check_text, estimated_bytes, explain, plan
 from simulator.scenario.roster import Roster
 from simulator.scenario.schema import Stream
-from tests.simulator.scenario.documents import scenario, small
+from tests.simulator.scenario.documents import SMALLEST, scenario, small
 
 RICH = """\
 name: rich
@@ -73,6 +73,33 @@ def test_the_explanation_says_everything() -> None:
         "the 99.9th percentile of command_ms during busy of vans is below 2 s",
     ):
         assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("", "It counts what quotas of AWS IoT Core would refuse (the default ones)"),
+        (
+            "target: {kind: stand-in, quotas: low, quota_mode: enforce}",
+            "It enforces quotas of AWS IoT Core (the low ones)",
+        ),
+        ("target: {kind: stand-in, quotas: a.toml}", "would refuse (a.toml)"),
+        ("target: {kind: stand-in, quotas: off}", "its own topics only, without quotas."),
+        (
+            "probes: [{name: edges, quotas: [payload-bytes, topic-bytes], begin: 3s}]",
+            "edges: clients of their own go just below and just above 2 quotas from 3 s on",
+        ),
+        (
+            "checks: [quota_refusals == 0 of payload-bytes]",
+            "quota_refusals of payload-bytes is exactly 0",
+        ),
+    ],
+)
+def test_quotas_are_explained(part: str, words: str) -> None:
+    """Which are in force, whether they refuse anything, and what probes do."""
+    found = scenario(f"{SMALLEST}{part}\n")
+
+    assert words in "\n".join(explain(found, Roster(found)))
 
 
 def test_the_plan_counts_cars_and_messages() -> None:

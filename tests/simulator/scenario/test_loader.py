@@ -185,6 +185,25 @@ def test_files_that_a_scenario_names_must_exist(tmp_path: Path) -> None:
     assert load(file).scenario.name == "small"
 
 
+def test_a_quota_file_is_checked_with_the_scenario(tmp_path: Path) -> None:
+    """It must exist, and what is wrong in it is a problem of the scenario with its line."""
+    file, quotas = tmp_path / "own.yaml", tmp_path / "own.toml"
+    file.write_text(f"{SMALLEST}target: {{kind: stand-in, quotas: own.toml}}\n")
+
+    with pytest.raises(ScenarioError) as missing:
+        load(file)
+    quotas.write_text('format = "morai-edge/quotas/1"\n[[quota]]\nid = "lots"\nlimit = 1\n')
+    with pytest.raises(ScenarioError) as wrong:
+        load(file)
+    quotas.write_text('format = "morai-edge/quotas/1"\n')
+
+    assert [(each.line, each.where) for each in missing.value.problems] == [(10, "target.quotas")]
+    (problem,) = wrong.value.problems
+    assert (problem.line, problem.where) == (10, "target.quotas")
+    assert "there is no quota 'lots'" in problem.what
+    assert load(file).scenario.name == "small"
+
+
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n- b\n", "just words"])
 def test_what_is_no_scenario_at_all(text: str) -> None:
     """An empty file, a list and prose are told what a scenario begins with."""

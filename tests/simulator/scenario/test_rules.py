@@ -52,6 +52,29 @@ phases:
             "faults[0].kind: wrong-certificate needs cars that have certificates",
         ),
         ("faults: [{kind: drop, at: 30s}]", "faults[0].at: 30 s is not before the end"),
+        (
+            "target: {kind: stand-in, quotas: off}\nprobes: [{}]",
+            "probes: they probe quotas of the stand-in; the target has none",
+        ),
+        ("probes: [{begin: 30s}]", "probes[0].begin: 30 s is not before the end of the run of"),
+        (
+            "probes: [{of: clients, quotas: [connects-per-account]}]",
+            "probes[0].quotas: none of them is a quota of clients",
+        ),
+        ("probes: [{name: vans}]", "probes[0].name: vans is the name of a group of cars already"),
+        ("probes: [{}, {}]", "probes[1].name: probes is the name of probes already listed"),
+        (
+            "checks: [quota_refusals == 0 of publishes-per-conection]",
+            (
+                "checks[0]: quota_refusals == 0 of publishes-per-conection: there is no quota "
+                "publishes-per-conection; did you mean publishes-per-connection?"
+            ),
+        ),
+        (
+            "target: {kind: stand-in, quotas: off}\nchecks: [quota_refusals == 0]",
+            "it needs the stand-in as target, with quotas",
+        ),
+        ("checks: [probes_failed == 0]", "nothing to measure; it needs probes"),
         ("faults: [{kind: disconnect, per_s: 1, begin: 31s}]", "faults[0].begin: 31 s is not"),
         (
             "faults: [{kind: disconnect, at: 1, group: cars}]",
@@ -167,6 +190,9 @@ def test_parts_that_do_not_fit_together_are_refused(part: str, problem: str) -> 
         "applications: {commanders: [{}]}\nchecks: [not_sent == 0 of commanders]",
         "applications: {observers: [{}]}\nchecks: [lost == 0 of observers, received > 1 of vans]",
         "faults: [{kind: drop, per_s: 1000, group: vans}]",
+        "probes: [{}, {name: more, of: account}]\nchecks: [probes_failed == 0]",
+        "target: {kind: stand-in, quotas: low, quota_mode: enforce}",
+        "checks: [quota_refusals == 0, quota_refusals < 5 of throughput-per-connection]",
     ],
 )
 def test_parts_that_fit_together_are_taken(part: str) -> None:

@@ -18,6 +18,7 @@ NAMES = (
     "reconnect-storm",
     "command-storm",
     "real-drive-fleet",
+    "quota-edge",
 )
 
 

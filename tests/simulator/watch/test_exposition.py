@@ -225,3 +225,11 @@ def test_too_many_phases_become_one() -> None:
     result = moments.folded(header, *load)
     assert value(result, "morai_sim_published_total", group="g3") == 64 * 7
     assert {s.labels["phase"] for s in samples(result, "morai_sim_published_total")} == {"all"}
+
+
+def test_refusals_of_quotas_are_told() -> None:
+    """By quota, whether they were refused or only counted."""
+    result = moments.at(50.0)
+    name = "morai_sim_quota_refusals_total"
+    assert value(result, name, quota="publishes-per-connection") == 1_234
+    assert value(result, name, quota="payload-bytes") == 1

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from simulator.load.records import Event
+from simulator.load.records import Event, PlannedProbe
 from simulator.report.result import Result
 from simulator.watch.lines import document, event_line, line
 from tests.simulator.report import records_of_a_run
@@ -95,3 +95,20 @@ def test_every_document_has_the_same_keys() -> None:
     assert document(Result(), 0.0).keys() == keys
     assert document(moments.at(0.0), 0.0).keys() == keys
     json.dumps(document(Result(), 0.0), allow_nan=False)
+
+
+def test_quotas_and_probes_are_told() -> None:
+    """What was over a quota, which ones, and how many of the edges have been probed."""
+    probes = [PlannedProbe("edges", "payload-bytes")]
+    result = moments.at(50.0, probes=probes)
+    found = document(result, 50.5)
+    text = line(result, 50.5)
+
+    assert found["target"]["quotas"] == {
+        "table": "default",
+        "mode": "observe",
+        "refused": {"publishes-per-connection": 1_234, "payload-bytes": 1},
+    }
+    assert found["probes"] == {"done": 0, "planned": 1}
+    assert "over a quota 1,235" in text
+    assert "0 of 1 quotas probed" in text

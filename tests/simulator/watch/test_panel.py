@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from simulator.load.records import Count, Event, PlannedPhase, ProcessUse
+from simulator.load.records import Count, Event, PlannedPhase, PlannedProbe, ProcessUse
 from simulator.report.result import Result
 from simulator.watch.panel import Panel
 from tests.simulator.report import records_of_a_run
@@ -240,3 +240,15 @@ def test_an_hour_long_run_still_has_a_minute() -> None:
     result = moments.folded(header, *seconds)
     assert result.slice_s == 2.0
     assert line_with("publishes", shown(result, now_s=4000.9)).split()[1] == "10"
+
+
+def test_quotas_and_probes_are_shown() -> None:
+    """What IoT Core would have refused stands among the troubles and beside the stand-in."""
+    result = moments.at(50.0, probes=[PlannedProbe("edges", "payload-bytes")])
+    lines = shown(result, (160, 50), 50.5)
+    text = "\n".join(lines)
+
+    assert "over a quota" in text
+    assert "publishes-per-connection 1,234" in text
+    assert "IoT Core would refuse 1,234" in text
+    assert "probed 0 of 1" in text

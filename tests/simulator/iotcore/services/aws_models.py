@@ -12,7 +12,11 @@ import botocore.model
 import botocore.parsers
 
 # Character classes of Java's regular expressions that Python's do not have.
-_JAVA_CLASSES = {r"[^\p{C}]": r"[^\x00-\x1f\x7f]", r"\p{L}\p{Z}\p{N}": r"\w\s"}
+_JAVA_CLASSES = {
+    r"[^\p{C}]": r"[^\x00-\x1f\x7f]",
+    r"\p{L}\p{Z}\p{N}": r"\w\s",
+    r"\p{Graph}": r"\x21-\x7e",
+}
 
 
 @functools.cache
@@ -49,6 +53,11 @@ def check_failure(service: str, operation: str, code: str, http_status: int) -> 
     shapes = model(service).operation_model(operation).error_shapes
     known = {shape.name: shape.metadata["error"]["httpStatusCode"] for shape in shapes}
     assert known.get(code) == http_status, f"{operation}: {code} {http_status}"
+
+
+def check_shape(shape: Any, value: Any) -> None:
+    """A value that a shape allows."""
+    _walk(shape, value, shape.name)
 
 
 def _walk(shape: Any, value: Any, where: str) -> None:

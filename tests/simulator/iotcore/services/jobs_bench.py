@@ -125,7 +125,7 @@ class Bench:
         topic = f"$aws/things/{thing}/jobs/{tail}"
         assert self.service.claims(topic)
         message = Message(topic, body, 1, self.now_s)
-        answers = list(self.service.handle(message, client_id, thing, self.now_s))
+        answers = list(self.service.handle(message, client_id, self.now_s))
         assert answers
         direct, self.answers = answers[0], [*self.answers, *answers[1:]]
         assert direct.client_id == client_id

@@ -12,7 +12,7 @@ from simulator.iotcore.services.basic_ingest import OTHER, BasicIngest
 
 def publish(service: BasicIngest, topic: str, payload: bytes = b"xyz") -> None:
     """A message, which never has an answer."""
-    assert service.handle(Message(topic, payload, 1, 0.0), "c", None, 0.0) == ()
+    assert service.handle(Message(topic, payload, 1, 0.0), "c", 0.0) == ()
 
 
 def test_messages_are_counted_by_rule() -> None:

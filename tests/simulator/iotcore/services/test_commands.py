@@ -92,7 +92,7 @@ class Desk:
         topic = f"$aws/commands/things/{thing}/executions/{execution_id}/response/{level}"
         assert self.service.claims(topic)
         message = Message(topic, payload, 1, self.now_s)
-        return list(self.service.handle(message, "client-1", "car-1", self.now_s))
+        return list(self.service.handle(message, "client-1", self.now_s))
 
     def execution(self, execution_id: str) -> Any:
         """GetCommandExecution with the result."""
@@ -504,7 +504,7 @@ def test_any_topic_is_served_or_left(topic: str, payload: bytes) -> None:
     """What the service does not claim it does not answer."""
     service = Desk().service
     for name in (topic, f"$aws/commands/{topic}", f"$aws/commands/things/{topic}/response/json"):
-        answers = service.handle(Message(name, payload, 0, 0.0), "c", None, 0.0)
+        answers = service.handle(Message(name, payload, 0, 0.0), "c", 0.0)
         assert bool(answers) == service.claims(name)
 
 

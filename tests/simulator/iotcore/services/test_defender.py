@@ -49,7 +49,7 @@ def report(
     payload = document
     if not isinstance(document, bytes):
         payload = cbor2.dumps(document) if level == "cbor" else json.dumps(document).encode()
-    (answer,) = service.handle(Message(topic, payload, 1, now_s), "client", None, now_s)
+    (answer,) = service.handle(Message(topic, payload, 1, now_s), "client", now_s)
     assert answer.client_id == "client"
     base, verdict = answer.message.topic.rsplit("/", 1)
     assert base == topic

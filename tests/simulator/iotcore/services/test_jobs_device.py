@@ -257,7 +257,7 @@ def test_topics_that_are_no_operation(bench: Bench, tail: str) -> None:
 def test_other_topics_are_not_claimed(bench: Bench, topic: str) -> None:
     """Answers, notifications and other services' topics are left alone."""
     assert not bench.service.claims(topic)
-    assert bench.service.handle(Message(topic, b"{}", 1, 1000.0), "device", None, 1000.0) == []
+    assert bench.service.handle(Message(topic, b"{}", 1, 1000.0), "device", 1000.0) == []
 
 
 def test_a_job_may_have_the_name_of_a_verb() -> None:

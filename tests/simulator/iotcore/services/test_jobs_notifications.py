@@ -120,7 +120,7 @@ def test_the_answer_precedes_the_notifications() -> None:
     bench = Bench("car-1", events=True)
     bench.create("job", "car-1")
     request = Message("$aws/things/car-1/jobs/job/update", b'{"status":"SUCCEEDED"}', 0, 1000.0)
-    answers = bench.service.handle(request, "device", "car-1", 1000.0)
+    answers = bench.service.handle(request, "device", 1000.0)
     assert [(one.message.topic.split("/jobs/")[-1], one.client_id) for one in answers] == [
         ("job/update/accepted", "device"),
         ("notify", None),
@@ -225,6 +225,6 @@ def test_a_publish_of_the_process_itself_has_effects_and_no_answer() -> None:
     bench = Bench("car-1")
     bench.create("job", "car-1")
     request = Message("$aws/things/car-1/jobs/job/update", b'{"status":"FAILED"}', 1, 1000.0)
-    answers = bench.service.handle(request, None, None, 1000.0)
+    answers = bench.service.handle(request, None, 1000.0)
     assert [one.message.topic for one in answers] == [NOTIFY, NEXT]
     assert json.loads(answers[0].message.payload)["jobs"] == {}

@@ -19,6 +19,7 @@ from simulator.iotcore.authorization import Account
 from simulator.iotcore.message import Message
 from simulator.iotcore.policy import Action, Permissions, Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
+from simulator.iotcore.registry.records import ThingGroup
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.provisioning import Provisioning
 from simulator.iotcore.services.provisioning_authority import (
@@ -90,6 +91,8 @@ class Desk:
 
     def __init__(self, authority: Any = None) -> None:
         self.registry = Registry()
+        for group in ("all", "seoul", "busan", "old", "new", "x", "3"):
+            self.registry.groups.create(ThingGroup(group))
         self.registry.put_policy(Policy.parse("vehicle", POLICY_DOCUMENT))
         self.authority = authority or FakeAuthority()
         self.now_s = 1000.0
@@ -140,7 +143,7 @@ class Desk:
             is_cbor = topic.endswith("/cbor")
             payload = cbor2.dumps(document) if is_cbor else json.dumps(document).encode()
         message = Message(topic, payload, 1, self.now_s)
-        return list(self.service.handle(message, "factory", None, self.now_s))
+        return list(self.service.handle(message, "factory", self.now_s))
 
     def ask(self, topic: str, document: Any) -> tuple[str, Any]:
         """A device's request: verdict and document of the answer."""
@@ -320,7 +323,7 @@ def test_override_settings_decide_about_a_thing_that_exists(
     settings["ThingTypeName"] = "REPLACE" if setting == "MERGE" else setting
     desk.template(changed(OverrideSettings={k: v for k, v in settings.items() if v}))
     desk.registry.put_thing(Thing("car-1", "Bus", {"fleet": "old", "color": "red"}))
-    desk.service.load(desk.service.dump() | {"groups": {"car-1": ["old"]}})
+    desk.registry.groups.add("car-1", "old")
     key, token = desk.own()
     verdict, answer = desk.provision(token, SerialNumber="1", Fleet="new")
     thing = desk.registry.thing("car-1")
@@ -333,7 +336,7 @@ def test_override_settings_decide_about_a_thing_that_exists(
     else:
         assert verdict == "accepted"
         assert thing.attributes == attributes
-        assert set(desk.service.dump()["groups"]["car-1"]) == groups
+        assert set(desk.registry.groups.of("car-1")) == groups
         assert thing.type_name == (type_name or "Car")
 
 
@@ -647,7 +650,7 @@ def test_a_restart_in_the_middle_of_provisioning(desk: Desk) -> None:
                 dump["templates"][0] | {"versions": {"1": {"body": "{}", "created_unix_s": 0}}}
             ]
         },
-        dump | {"groups": 3},
+        dump | {"claims": 3},
     )
     for damage in damages:
         with pytest.raises(ValueError, match=r"provisioning|certificate"):
@@ -679,7 +682,7 @@ def test_any_topic_is_served_or_left(topic: str) -> None:
     """What the service does not claim it does not answer."""
     service = Desk(FakeAuthority()).service
     for name in (topic, f"$aws/certificates/{topic}", f"$aws/provisioning-templates/{topic}"):
-        answers = service.handle(Message(name, b"{}", 0, 0.0), "c", None, 0.0)
+        answers = service.handle(Message(name, b"{}", 0, 0.0), "c", 0.0)
         assert bool(answers) == service.claims(name)
 
 

@@ -25,7 +25,7 @@ class Table:
     def ask(self, topic: str, payload: bytes | dict[str, Any] = b"") -> list[tuple[str, Any]]:
         """Publish a request and give the answers as (topic, document)."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        answers = self.service.handle(Message(topic, body, 1, self.now_s), "app", None, self.now_s)
+        answers = self.service.handle(Message(topic, body, 1, self.now_s), "app", self.now_s)
         assert all(answer.client_id is None for answer in answers)
         assert all(answer.message.qos == 1 for answer in answers)
         return [(answer.message.topic, json.loads(answer.message.payload)) for answer in answers]

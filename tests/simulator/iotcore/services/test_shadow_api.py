@@ -92,7 +92,7 @@ def test_both_ways_lead_to_the_same_shadow(service: ShadowService) -> None:
     """What HTTP writes, MQTT reads."""
     service.update_thing_shadow(LAMP | NIGHT | UPDATE, 0)
     message = Message("$aws/things/lamp/shadow/name/night/get", b"", 0, 0.0)
-    (answer,) = service.handle(message, "device", None, 0.0)
+    (answer,) = service.handle(message, "device", 0.0)
     assert json.loads(answer.message.payload)["state"]["desired"] == {"a": 1}
 
 

@@ -51,7 +51,7 @@ def ask(service: ShadowService, topic: str, payload: bytes, now_s: float = 0.0) 
     """Publish a request and give the answers by topic; each must be strict JSON."""
     return {
         answer.message.topic: json.loads(answer.message.payload, parse_constant=pytest.fail)
-        for answer in service.handle(Message(topic, payload, 1, now_s), None, None, now_s)
+        for answer in service.handle(Message(topic, payload, 1, now_s), None, now_s)
     }
 
 

@@ -79,7 +79,7 @@ class Desk:
             is_cbor = operation.endswith("cbor")
             payload = cbor2.dumps(document) if is_cbor else json.dumps(document).encode()
         message = Message(topic, payload, 0, self.now_s)
-        return list(self.service.handle(message, "car-1", None, self.now_s))
+        return list(self.service.handle(message, "car-1", self.now_s))
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_any_topic_is_served_or_left(topic: str) -> None:
     """What the service does not claim it does not answer."""
     service = Desk().service
     for name in (topic, f"$aws/things/{topic}", f"$aws/things/t/streams/{topic}"):
-        answers = service.handle(Message(name, b"{}", 0, 0.0), "c", None, 0.0)
+        answers = service.handle(Message(name, b"{}", 0, 0.0), "c", 0.0)
         assert bool(answers) == service.claims(name)
 
 

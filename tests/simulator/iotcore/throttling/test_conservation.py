@@ -101,13 +101,18 @@ class Flow(RuleBasedStateMachine):
         self.bench.wait(seconds)
         self.collect()
 
+    def waiting_in_group(self) -> int:
+        """What waits for the reader, but not in its session."""
+        return 0
+
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
         """Published is acknowledged, in flight, waiting, or counted as dropped."""
         (session,) = (c for c in self.bench.broker.clients() if c.client_id == "reader")
         in_flight = len(self.bench.broker._lifetimes.sessions["reader"].in_flight)
         dropped = sum(self.bench.count(cause) for cause in DROPPED)
-        total = len(self.acknowledged) + in_flight + session.queued + dropped
+        waiting = session.queued + self.waiting_in_group()
+        total = len(self.acknowledged) + in_flight + waiting + dropped
         assert total == self.published
         assert len(set(self.acknowledged)) == len(self.acknowledged)
 
@@ -125,6 +130,11 @@ class SharedFlow(Flow):
     """The same through a shared subscription."""
 
     filter = "$share/g/t"
+
+    def waiting_in_group(self) -> int:
+        """In the group."""
+        session = self.bench.broker._lifetimes.sessions["reader"]
+        return sum(each.group.waiting for each in session.shared if each.group is not None)
 
 
 TestFlow = Flow.TestCase

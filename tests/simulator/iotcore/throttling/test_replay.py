@@ -143,7 +143,7 @@ def test_messages_of_a_shared_group_come_at_twenty_a_second(
 def test_a_shared_group_passes_over_members_at_their_rate(
     make_throttled: Callable[..., Bench],
 ) -> None:
-    """Two members take 200 a second; what is above waits for one that has a session."""
+    """Two members take 200 a second; what is above waits for either, as one has a session."""
     bench = make_throttled({"publishes-in-per-account": 1000})
     members = [bench.join(f"m{n}", **(DAY if n else {})) for n in range(2)]
     for member in members:
@@ -157,7 +157,7 @@ def test_a_shared_group_passes_over_members_at_their_rate(
     assert arrived == 200
     assert bench.broker.quota_report() == {}
     bench.wait(1)
-    assert [len(take(member)) for member in members] == [0, 10]
+    assert sum(len(take(member)) for member in members) == 10
 
 
 def test_without_a_session_a_group_at_its_rate_loses_messages(

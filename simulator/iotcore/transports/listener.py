@@ -1,0 +1,208 @@
+"""Accepting connections and shaking hands with them, so that many at once do not starve anybody.
+
+Accepts a few connections a turn of the event loop; the others wait in the kernel's queue, where
+they cost nothing and their time-out does not run. A handshake that does not come to an end in time
+is cut, and when too many are under way the oldest is. Every one is counted once, by how it ended.
+Knows nothing about what follows the handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from certs.errors import ConfigurationError, LinkError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE_TIMEOUT_S: Final = 15.0
+HANDSHAKES_MAX: Final = 4_096
+"""Handshakes under way. Full: the oldest is cut, since an honest one takes milliseconds."""
+
+_BACKLOG: Final = 2_048
+_ACCEPTS_A_TURN: Final = 16
+_SHUTDOWN_TIMEOUT_S: Final = 3.0
+_ACCEPT_PAUSE_S: Final = 1.0
+_NO_SUCH_ADDRESS: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+class Listener:
+    """One port.
+
+    Args:
+        context: TLS.
+        make_protocol: Called for each connection; its `connection_made` comes after the handshake.
+        before_handshake: Called before each handshake.
+
+    Attributes:
+        handshaken: Handshakes that were completed.
+        failed: Handshakes that were not.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        before_handshake: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._make_protocol = make_protocol
+        self._before_handshake = before_handshake
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._acceptors: list[asyncio.Task[None]] = []
+        # In the order of their beginning.
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+        self.handshaken = 0
+        self.failed = 0
+
+    @property
+    def pending(self) -> int:
+        """Handshakes under way."""
+        return len(self._handshakes)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted."""
+        return bool(self._sockets)
+
+    async def start(self, host: str, port: int) -> int:
+        """Accept connections.
+
+        Args:
+            host: Address or name to listen on; all addresses of a name are used.
+            port: Port; 0 picks a free one.
+
+        Returns:
+            The port.
+
+        Raises:
+            LinkError: The port is taken or the address does not exist.
+            ConfigurationError: The port needs privileges.
+        """
+        try:
+            self._sockets = await self._bind(host, port)
+        except OSError as error:
+            raise _bind_error(error, host, port) from error
+        self._acceptors = [self._loop.create_task(self._accept(each)) for each in self._sockets]
+        return int(self._sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Refuse new connections. Those that are accepted stay."""
+        acceptors, self._acceptors = self._acceptors, []
+        for task in acceptors:
+            task.cancel()
+        await asyncio.gather(*acceptors, return_exceptions=True)
+        for each in self._sockets:
+            each.close()
+        self._sockets = []
+
+    async def give_up(self) -> None:
+        """Cut the handshakes that are under way."""
+        tasks = list(self._handshakes)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _bind(self, host: str, port: int) -> list[socket.socket]:
+        found = await self._loop.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        sockets: list[socket.socket] = []
+        missing: OSError | None = None
+        for family, _, _, _, address in dict.fromkeys(found):
+            where = (address[0], port, *address[2:])
+            try:
+                bound = socket.create_server(where, family=family, backlog=_BACKLOG)
+            except OSError as error:
+                if error.errno in _NO_SUCH_ADDRESS:
+                    # A name may have an address of a kind this machine does not speak.
+                    missing = error
+                    continue
+                for each in sockets:
+                    each.close()
+                raise
+            bound.setblocking(False)
+            sockets.append(bound)
+            port = bound.getsockname()[1]
+        if not sockets:
+            raise missing or OSError(errno.EADDRNOTAVAIL, "no address")
+        return sockets
+
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                for _ in range(_ACCEPTS_A_TURN):
+                    connection, _ = await self._loop.sock_accept(listening)
+                    self._greet(connection)
+            except ConnectionError:
+                # Gone before it was accepted.
+                continue
+            except OSError as error:
+                # Most likely the process has too many files open.
+                log.warning("core.accept_failed", error=str(error))
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+            # Connections that wait are accepted without a turn of the loop in between.
+            await asyncio.sleep(0)
+
+    def _greet(self, connection: socket.socket) -> None:
+        if len(self._handshakes) >= HANDSHAKES_MAX:
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
+            oldest.cancel()
+        try:
+            self._before_handshake()
+        except Exception:
+            # A defect of ours must not be the last connection that is accepted.
+            log.exception("core.defect")
+        # asyncio does so only where it opened the listening socket itself.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._shake_hands(connection))
+        self._handshakes[task] = None
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._handshakes.pop(task, None)
+            if task.cancelled():
+                self.failed += 1
+                connection.close()
+
+        task.add_done_callback(done)
+
+    async def _shake_hands(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
+            )
+        except OSError as error:
+            # TLS errors are OSErrors as well.
+            self.failed += 1
+            log.debug("core.handshake_failed", error=str(error))
+        else:
+            self.handshaken += 1
+
+
+def _bind_error(error: OSError, host: str, port: int) -> LinkError | ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return LinkError(
+            f"port {port} on {host} is already in use",
+            "stop the program that uses it (ss -ltnp shows it), or choose another port",
+        )
+    if error.errno == errno.EACCES:
+        return ConfigurationError(
+            f"port {port} needs administrator rights", "choose a port above 1023"
+        )
+    return LinkError(
+        f"cannot listen on {host} port {port}: {error}", "check the address and the port"
+    )
