@@ -16,7 +16,7 @@ from rich.text import Text
 
 from certs.terminal import printable
 from simulator.cli.attendance import counts_text
-from simulator.iotcore.counters import QUOTA_PREFIX
+from simulator.iotcore.broker.counters import QUOTA_PREFIX
 from simulator.scenario.units import duration_text
 from simulator.watch.cells import clock, count, rate, size
 

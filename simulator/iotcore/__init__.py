@@ -1,7 +1,8 @@
-"""Stand-in for the AWS IoT Core data plane: MQTT 5 over mutual TLS with IoT policies.
+"""Stand-in for AWS IoT Core: the broker, the services behind its reserved topics, the AWS API.
 
-`broker.Broker` is the sans-I/O core (bytes and the time in, bytes and closes out);
-`server.CoreServer` is the asyncio and TLS shell around it. What the stand-in does on each
-violation follows the AWS IoT Core developer guide ("MQTT", "MQTT 5 supported features"); where
-the guide is silent the choice is named in the docstring of the code that makes it.
+`broker` is the sans-I/O message broker, `services` what is behind `$aws/` topics, `cloud.Cloud` all
+of one account; `server.CoreServer` is the asyncio and TLS shell around them, and
+`assembly.stand_in` puts everything together from a configuration. What the stand-in does on each
+violation follows the AWS IoT Core developer guide; where the guide is silent the choice is named in
+`broker.choices` or in the docstring of the code that makes it.
 """

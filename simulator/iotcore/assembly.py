@@ -18,15 +18,15 @@ from certs.errors import ConfigurationError
 from certs.store import Store
 from simulator.iotcore.api.gateway import Gateway
 from simulator.iotcore.api.sigv4 import AccessKey, Keyring
-from simulator.iotcore.authorization import Account
+from simulator.iotcore.broker.joints import Effect
 from simulator.iotcore.buckets import Buckets
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
 from simulator.iotcore.configuration.functions import load_functions
 from simulator.iotcore.furnishing import furnish
 from simulator.iotcore.hooks import HookPump
-from simulator.iotcore.joints import Effect
 from simulator.iotcore.lambdas import Lambdas
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.persistence.keeping import Persistence
 from simulator.iotcore.persistence.parts import REGISTRY, parts_of
 from simulator.iotcore.registry import Registry
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from certs.authority import Credential
     from simulator.iotcore.configuration import CoreConfiguration
-    from simulator.iotcore.policy import Policy
+    from simulator.iotcore.permissions.policy import Policy
 
 REFRESH_EVERY_S: Final = 2.0
 _SAMPLE_EVERY_S: Final = 1.0

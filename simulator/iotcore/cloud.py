@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.control.plane import ControlPlane
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.services.basic_ingest import BasicIngest
 from simulator.iotcore.services.commands import Commands
 from simulator.iotcore.services.defender import Defender

@@ -15,7 +15,7 @@ import structlog
 from simulator.iotcore.lambdas import LambdaFailure
 
 if TYPE_CHECKING:
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
     from simulator.iotcore.lambdas import Lambdas
     from simulator.iotcore.services.provisioning import Provisioning

@@ -15,14 +15,14 @@ import structlog
 
 from certs.errors import ConfigurationError
 from simulator.iotcore.api.sigv4 import Keyring
-from simulator.iotcore.broker import Broker, ClientSummary
+from simulator.iotcore.broker.broker import Broker, ClientSummary
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.limits import Limits
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.broker.topics import topic_fault
 from simulator.iotcore.clock import Clock
-from simulator.iotcore.counters import Cause
 from simulator.iotcore.lambdas import Lambdas
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.message import Message
 from simulator.iotcore.tls import LiveTls
-from simulator.iotcore.topics import topic_fault
 from simulator.iotcore.transports.arrival import Reception
 from simulator.iotcore.transports.authentication import CustomAuthentication
 from simulator.iotcore.transports.http_entry import HttpEntry
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from simulator.iotcore.authorization import Account
-    from simulator.iotcore.choices import Choices
+    from simulator.iotcore.broker.choices import Choices
+    from simulator.iotcore.broker.joints import Quotas, ReservedTopics
     from simulator.iotcore.cloud import Cloud
-    from simulator.iotcore.joints import Quotas, ReservedTopics
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.persistence.keeping import Persistence
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.tls import ServerTls

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from certs.terminal import printable
-from simulator.iotcore.counters import QUOTA_PREFIX
+from simulator.iotcore.broker.counters import QUOTA_PREFIX
 from simulator.report.forecasts import broken_quotas, cost_of
 from simulator.report.paper import Paper
 from simulator.report.quotas import refused_by_quota, title_of

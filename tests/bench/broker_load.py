@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import mqtt5
 
 from certs.store import Identity, Store
-from simulator.iotcore.counters import QUOTA_PREFIX
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.counters import QUOTA_PREFIX
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import StoreRegistration

@@ -16,7 +16,7 @@ import mqtt5
 
 from certs.store import Store
 from simulator.demo import policies
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import account_of, register
 from simulator.iotcore.server import CoreServer

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
-from simulator.iotcore.broker import Broker
-from simulator.iotcore.connection import State
-from simulator.iotcore.identity import ClientCertificate, Peer
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.broker import Broker
+from simulator.iotcore.broker.connection import State
+from simulator.iotcore.broker.limits import Limits
+from simulator.iotcore.permissions.identity import ClientCertificate, Peer
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
-from tests.simulator.iotcore import old_client
+from tests.simulator.iotcore.broker import old_client
 
 if TYPE_CHECKING:
-    from simulator.iotcore.connection import Connection
+    from simulator.iotcore.broker.connection import Connection
 
 _CONTROL_EVERY = 1_000
 _CONTROL_TOPIC = "control/probe"

@@ -13,10 +13,10 @@ import mqtt5
 
 from certs.authority import create_authority
 from simulator.iotcore.api.operations import Operations
-from simulator.iotcore.authorization import Account
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority

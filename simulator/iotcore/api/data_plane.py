@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.broker.topics import is_reserved, topic_fault
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.members import without_nulls
-from simulator.iotcore.topics import is_reserved, topic_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.iotcore.broker import Broker
-    from simulator.iotcore.joints import Answer, ReservedTopics
-    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.broker.broker import Broker
+    from simulator.iotcore.broker.joints import Answer, ReservedTopics
+    from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.registry import Registry
 
     Request = Mapping[str, Any]

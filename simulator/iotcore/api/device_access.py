@@ -15,8 +15,8 @@ from simulator.iotcore.services.failures import ServiceFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from simulator.iotcore.authorization import Account
-    from simulator.iotcore.identity import Principal
+    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.identity import Principal
     from simulator.iotcore.registry import Registry
 
     Request = Mapping[str, Any]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from simulator.iotcore.identity import ClientCertificate
+    from simulator.iotcore.permissions.identity import ClientCertificate
 
 QUERY_FIELDS_MAX: Final = 200
 """Parameters of one query. No operation has more than twenty; tag keys and filters repeat."""

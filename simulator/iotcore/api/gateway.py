@@ -21,13 +21,13 @@ from simulator.iotcore.api.exchange import ApiRequest, ApiResponse
 from simulator.iotcore.api.model import Models
 from simulator.iotcore.api.service import ApiService, Pending
 from simulator.iotcore.api.sigv4 import Keyring
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.transports.peers import certificate_of
 
 if TYPE_CHECKING:
     from simulator.iotcore.api.operations import ReadObject
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
     from simulator.iotcore.cloud import Cloud
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from simulator.iotcore.api.data_plane import Confirmation, DataPlane
 from simulator.iotcore.api.model import CONTROL, DATA, JOBS_DATA
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.joints import Claim
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.joints import Claim
 from simulator.iotcore.services.demands import shadow_demands
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.cloud import Cloud
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.limits import Limits
 
     Request = dict[str, Any]
     Outcome = tuple[dict[str, Any], Sequence[Answer]] | Confirmation

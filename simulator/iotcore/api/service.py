@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from simulator.iotcore.api.exchange import ApiRequest, ApiResponse
     from simulator.iotcore.api.model import Operation, Route
     from simulator.iotcore.api.operations import ReadObject
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.cloud import Cloud
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.limits import Limits
 
 WHERE_LISTED: Final = "docs/iotcore-aws-api.md"
 """Where people find which operations are served."""

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from certs.store import DEFAULT_ROOT
-from simulator.iotcore.choices import Choices
+from simulator.iotcore.broker.choices import Choices
 from simulator.iotcore.clock import TRAVEL_MAX_S
 from simulator.iotcore.services.shadow_store import ShadowLimits
 from simulator.iotcore.throttling.account import Mode

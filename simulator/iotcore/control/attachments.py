@@ -16,9 +16,9 @@ from simulator.iotcore.control.reading import ControlMembers
 from simulator.iotcore.registry import is_certificate_id
 
 if TYPE_CHECKING:
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

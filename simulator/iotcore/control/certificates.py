@@ -30,9 +30,9 @@ from simulator.iotcore.services.members import without_nulls
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import RegisteredAuthority, RegisteredCertificate, Registry
     from simulator.iotcore.services.members import Request, Result
     from simulator.iotcore.services.provisioning_authority import (

@@ -15,16 +15,16 @@ from certs.pem import load_certificate
 from simulator.iotcore.control.failures import invalid, not_found
 from simulator.iotcore.control.names import POLICY_NAME
 from simulator.iotcore.control.reading import ControlMembers
-from simulator.iotcore.identity import ClientCertificate
-from simulator.iotcore.policy import Action, Permissions, Policy
+from simulator.iotcore.permissions.identity import ClientCertificate
+from simulator.iotcore.permissions.policy import Action, Permissions, Policy
 from simulator.iotcore.registry import is_certificate_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names, Target
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry, Thing
     from simulator.iotcore.services.members import Request, Result
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.services.members import Request, Result
 
 Operation: TypeAlias = "Callable[[Request, float], tuple[Result, list[Answer]]]"

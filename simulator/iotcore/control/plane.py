@@ -25,10 +25,10 @@ from simulator.iotcore.control.things import Things
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.iotcore.authorization import Account
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.authorities import JustInTimeAuthorities
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.provisioning_authority import CertificateAuthority
 

@@ -1,6 +1,6 @@
 """Policies and their versions: CreatePolicy and its siblings.
 
-Source: AWS IoT API reference. A document must be one that `simulator.iotcore.policy` can apply, so
+Source: AWS IoT API reference. A document must be one that `permissions.policy` can apply, so
 NotAction and NotResource are refused as malformed.
 """
 
@@ -16,15 +16,15 @@ from simulator.iotcore.control.failures import (
 )
 from simulator.iotcore.control.names import POLICY_NAME
 from simulator.iotcore.control.reading import ControlMembers, dated
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry.policies import VERSIONS_MAX
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
     from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry, StoredPolicy
     from simulator.iotcore.services.members import Request, Result
 

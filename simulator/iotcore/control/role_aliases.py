@@ -14,10 +14,10 @@ from simulator.iotcore.control.reading import ControlMembers, dated
 from simulator.iotcore.registry import RoleAlias
 
 if TYPE_CHECKING:
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
     from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

@@ -16,8 +16,8 @@ from simulator.iotcore.services.members import without_nulls
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

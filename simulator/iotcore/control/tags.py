@@ -15,9 +15,9 @@ from simulator.iotcore.control.reading import TAGS_MAX, ControlMembers
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

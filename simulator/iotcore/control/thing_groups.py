@@ -23,10 +23,10 @@ from simulator.iotcore.services.members import without_nulls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
     from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

@@ -15,10 +15,10 @@ from simulator.iotcore.registry import ThingType
 from simulator.iotcore.services.members import Members, without_nulls
 
 if TYPE_CHECKING:
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
     from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.joints import Answer
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.members import Request, Result
 

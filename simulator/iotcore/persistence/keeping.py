@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
     from simulator.iotcore.persistence.parts import Part
     from simulator.iotcore.persistence.records import Change

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.persistence.records import (
     Change,
     GroupRecord,
@@ -33,10 +33,10 @@ from simulator.iotcore.persistence.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from simulator.iotcore.lifetimes import Lifetimes
-    from simulator.iotcore.retained import RetainedMessages
-    from simulator.iotcore.session import Delivery, Session, Will
-    from simulator.iotcore.subscriptions import SharedGroup
+    from simulator.iotcore.broker.lifetimes import Lifetimes
+    from simulator.iotcore.broker.retained import RetainedMessages
+    from simulator.iotcore.broker.session import Delivery, Session, Will
+    from simulator.iotcore.broker.subscriptions import SharedGroup
 
 Step: TypeAlias = Change | None
 """What one step of a pass found; None when it found nothing to write."""

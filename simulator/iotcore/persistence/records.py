@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, T
 import msgspec
 from msgspec import Meta
 
-from simulator.iotcore.message import Message
-from simulator.iotcore.topics import filter_fault, split_shared, topic_fault
-from simulator.iotcore.wire import MQTT_3_1_1, MQTT_5
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.broker.topics import filter_fault, split_shared, topic_fault
+from simulator.iotcore.broker.wire import MQTT_3_1_1, MQTT_5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulator.iotcore.subscriptions import Subscription
+    from simulator.iotcore.broker.subscriptions import Subscription
 
 FORMAT_VERSION: Final = 1
 """Rises when an older release could not read what this one writes."""

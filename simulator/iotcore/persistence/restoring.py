@@ -14,7 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from simulator.iotcore.counters import Cause
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.session import Delivery, Will
+from simulator.iotcore.broker.subscriptions import Subscription
+from simulator.iotcore.broker.topics import split_shared
 from simulator.iotcore.persistence.records import (
     DocumentRecord,
     GroupRecord,
@@ -26,20 +29,17 @@ from simulator.iotcore.persistence.records import (
     group_key,
     stretch_key,
 )
-from simulator.iotcore.session import Delivery, Will
-from simulator.iotcore.subscriptions import Subscription
-from simulator.iotcore.topics import split_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simulator.iotcore.counters import Counters
-    from simulator.iotcore.lifetimes import Lifetimes
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.counters import Counters
+    from simulator.iotcore.broker.lifetimes import Lifetimes
+    from simulator.iotcore.broker.message import Message
+    from simulator.iotcore.broker.retained import RetainedMessages
+    from simulator.iotcore.broker.session import Session
+    from simulator.iotcore.broker.subscriptions import SharedGroup
     from simulator.iotcore.persistence.records import SubscriptionRecord, WillRecord
-    from simulator.iotcore.retained import RetainedMessages
-    from simulator.iotcore.session import Session
-    from simulator.iotcore.subscriptions import SharedGroup
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry.records import PolicyVersion, StoredPolicy
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from simulator.iotcore.registry.trust import needs_anchor, trust_anchors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulator.iotcore.policy import Policy
+    from simulator.iotcore.permissions.policy import Policy
     from simulator.iotcore.registry.records import Identity
 
 POLICIES_PER_CERTIFICATE_MAX: Final = 10

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from simulator.iotcore.broker.topics import BASIC_INGEST
 from simulator.iotcore.services.saved import restored
-from simulator.iotcore.topics import BASIC_INGEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.message import Message
 
 RULES_MAX: Final = 1_000
 """Rules counted one by one; AWS IoT Core quota "rules per account". Others count together."""

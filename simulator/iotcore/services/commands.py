@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.deadlines import Deadlines
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
 from simulator.iotcore.services.command_catalogue import (
     LIST_MAX,
     NAMESPACE,
@@ -43,7 +43,7 @@ from simulator.iotcore.services.saved import restored
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.iotcore.authorization import Account
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.registry import Registry
 
 DEFAULT_TIMEOUT_S: Final = 10

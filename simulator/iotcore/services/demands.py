@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.joints import Claim
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.joints import Claim
 
 _NONE: Final[tuple[Claim, ...]] = ()
 _JOB_READ: Final = (Claim(Cause.QUOTA_JOB_READS),)

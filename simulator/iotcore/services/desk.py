@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.iotcore.joints import DocumentedTopics
+from simulator.iotcore.broker.joints import DocumentedTopics
 from simulator.iotcore.services.demands import demands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from simulator.iotcore.joints import Admit, Answer
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.joints import Admit, Answer
+    from simulator.iotcore.broker.message import Message
     from simulator.iotcore.services.service import Service
 
 _SHADOW: Final = "/shadow/"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from simulator.iotcore.authorization import Account
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.services.jobs_control import ControlPlane
 from simulator.iotcore.services.jobs_data import DataPlane
 from simulator.iotcore.services.jobs_documents import URL_EXPIRY_S, document_over_mqtt
@@ -22,8 +22,8 @@ from simulator.iotcore.services.jobs_topics import DeviceTopics, read_topic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.message import Message
     from simulator.iotcore.services.jobs_ledger import Snapshot
     from simulator.iotcore.services.jobs_records import Execution
 

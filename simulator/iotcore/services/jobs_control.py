@@ -40,7 +40,7 @@ from simulator.iotcore.services.members import without_nulls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.services.jobs_ledger import Ledger
     from simulator.iotcore.services.jobs_lifecycle import Lifecycle
     from simulator.iotcore.services.jobs_records import Execution

@@ -31,7 +31,7 @@ from simulator.iotcore.services.jobs_shapes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.services.jobs_lifecycle import Lifecycle
     from simulator.iotcore.services.jobs_records import Execution
     from simulator.iotcore.services.members import Request, Result

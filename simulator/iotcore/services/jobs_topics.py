@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.formats import Format, PayloadError, read
 from simulator.iotcore.services.jobs_requests import (

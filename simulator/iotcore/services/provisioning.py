@@ -50,9 +50,9 @@ from simulator.iotcore.services.saved import restored
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.iotcore.authorization import Account
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.message import Message
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.provisioning_authority import (
         CertificateAuthority,

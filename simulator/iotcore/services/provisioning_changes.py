@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import (
     POLICIES_PER_CERTIFICATE_MAX,
     CertificateStatus,

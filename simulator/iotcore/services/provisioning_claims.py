@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from simulator.iotcore.deadlines import Deadlines
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:

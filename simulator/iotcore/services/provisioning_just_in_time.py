@@ -22,8 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from certs.errors import ConfigurationError
 from certs.pem import certificate_id, certificate_pem, load_certificate
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.registry import CertificateStatus
 from simulator.iotcore.services.provisioning_changes import apply
 from simulator.iotcore.services.provisioning_template import (
@@ -36,7 +36,7 @@ from simulator.iotcore.services.saved import restored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.authorization import Account
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.registry import Registry
 
 AUTHORITIES_MAX: Final = 100

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.joints import Answer
-    from simulator.iotcore.message import Message
+    from simulator.iotcore.broker.joints import Answer
+    from simulator.iotcore.broker.message import Message
 
 
 class Service(Protocol):

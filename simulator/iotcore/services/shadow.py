@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.members import Members
 from simulator.iotcore.services.shadow_document import DELTA, JsonObject, ShadowDocument, stamped

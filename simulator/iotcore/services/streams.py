@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.formats import (
     CONTENT_TYPES,
@@ -39,7 +39,7 @@ from simulator.iotcore.services.stream_blocks import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from simulator.iotcore.authorization import Account
+    from simulator.iotcore.permissions.authorization import Account
 
 STREAMS_MAX: Final = 10_000
 FILES_MAX: Final = 10

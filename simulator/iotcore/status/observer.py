@@ -11,7 +11,7 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from certs.terminal import printable
-from simulator.iotcore.counters import QUOTA_PREFIX
+from simulator.iotcore.broker.counters import QUOTA_PREFIX
 from simulator.iotcore.status.document import (
     ClockReading,
     QuotaReading,
@@ -28,10 +28,10 @@ from simulator.quotas.wording import refused_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.authorization import Account
-    from simulator.iotcore.broker import Broker
+    from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
     from simulator.iotcore.cloud import Cloud
+    from simulator.iotcore.permissions.authorization import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.throttling.choosing import Choice
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.joints import Breach, Delay, Effect
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.joints import Breach, Delay, Effect
 from simulator.iotcore.throttling.bucket import KeyedBuckets, TokenBucket, burst_of
 from simulator.iotcore.throttling.meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.joints import Claim
+    from simulator.iotcore.broker.joints import Claim
     from simulator.quotas.table import QuotaTable
 
 BURST_S: Final = 1.0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from certs.errors import ConfigurationError
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.limits import Limits
 
 if TYPE_CHECKING:
     from simulator.quotas.table import QuotaTable

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from simulator.iotcore.joints import Effect
+from simulator.iotcore.broker.joints import Effect
 from simulator.iotcore.throttling.account import AccountQuotas, Mode
 from simulator.iotcore.throttling.bounds import limits_in
 from simulator.quotas.files import DEFAULT, LOW, named_table, own_table
 
 if TYPE_CHECKING:
-    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.broker.limits import Limits
     from simulator.quotas.table import QuotaTable
 
 OFF: Final = "off"

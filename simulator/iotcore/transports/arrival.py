@@ -12,7 +12,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING, Final, cast
 
-from simulator.iotcore.counters import Cause
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.transports.custom_authorizer import Presented
 from simulator.iotcore.transports.first_packet import CONNECT, HeldPacket
 from simulator.iotcore.transports.links import READ_BYTES

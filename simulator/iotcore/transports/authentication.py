@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from simulator.iotcore.connection import State
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.identity import AuthorizedToken, Lapse
+from simulator.iotcore.broker.connection import State
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.lifecycle import DisconnectReason
 from simulator.iotcore.lambdas import LambdaFailure
-from simulator.iotcore.lifecycle import DisconnectReason
+from simulator.iotcore.permissions.identity import AuthorizedToken, Lapse
 from simulator.iotcore.transports.custom_authorizer import (
     Grant,
     NotAuthorized,
@@ -30,7 +30,7 @@ from simulator.iotcore.transports.custom_authorizer import (
 )
 
 if TYPE_CHECKING:
-    from simulator.iotcore.connection import Connection
+    from simulator.iotcore.broker.connection import Connection
     from simulator.iotcore.lambdas import Lambdas
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.transports.links import Links

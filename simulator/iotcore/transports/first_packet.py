@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from simulator.iotcore.framing import Framer
+from simulator.iotcore.broker.framing import Framer
 
 CONNECT: Final = 0x10
 """First byte of a CONNECT."""

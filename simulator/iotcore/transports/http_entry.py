@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from simulator.iotcore.counters import Cause
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.transports.links import cut_all
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
-    from simulator.iotcore.counters import Counters
+    from simulator.iotcore.broker.counters import Counters
 
     Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

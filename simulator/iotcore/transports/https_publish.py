@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
-from simulator.iotcore.message import Message
-from simulator.iotcore.publish_requests import Verdict
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.broker.publish_requests import Verdict
 from simulator.iotcore.transports.custom_authorizer import FIELDS_MAX, HttpRequest, Presented
 from simulator.iotcore.transports.http_entry import (
     gateway_answer,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from simulator.iotcore.identity import Peer
-    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.broker.limits import Limits
+    from simulator.iotcore.permissions.identity import Peer
     from simulator.iotcore.tls import LiveTls
     from simulator.iotcore.transports.authentication import CustomAuthentication
     from simulator.iotcore.transports.links import Links

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
-from simulator.iotcore.connection import Connection, Ending
+from simulator.iotcore.broker.connection import Connection, Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from simulator.iotcore.broker import Broker
-    from simulator.iotcore.identity import Peer
+    from simulator.iotcore.broker.broker import Broker
+    from simulator.iotcore.permissions.identity import Peer
 
 log = structlog.get_logger(__name__)
 

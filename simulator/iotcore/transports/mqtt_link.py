@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 if TYPE_CHECKING:
-    from simulator.iotcore.identity import Peer
+    from simulator.iotcore.permissions.identity import Peer
     from simulator.iotcore.transports.links import Links
 
 log = structlog.get_logger(__name__)

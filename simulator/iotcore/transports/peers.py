@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.iotcore.identity import ClientCertificate, Lapse, Peer, Principal
+from simulator.iotcore.permissions.identity import ClientCertificate, Lapse, Peer, Principal
 
 if TYPE_CHECKING:
     import asyncio

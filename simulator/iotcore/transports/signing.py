@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulator.iotcore.api.exchange import ApiRequest
 from simulator.iotcore.api.sigv4 import Keyring, read_signature
-from simulator.iotcore.identity import SignedIdentity
+from simulator.iotcore.permissions.identity import SignedIdentity
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:

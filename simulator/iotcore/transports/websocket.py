@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.identity import Lapse
-from simulator.iotcore.lifecycle import DisconnectReason
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.lifecycle import DisconnectReason
+from simulator.iotcore.permissions.identity import Lapse
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.transports.custom_authorizer import HttpRequest, Presented
 from simulator.iotcore.transports.first_packet import HeldPacket
@@ -26,8 +26,8 @@ from simulator.iotcore.transports.http_entry import query_of, refusal
 from simulator.iotcore.transports.peers import address_of, peer_by_principal
 
 if TYPE_CHECKING:
-    from simulator.iotcore.connection import Connection
-    from simulator.iotcore.identity import Peer, Principal
+    from simulator.iotcore.broker.connection import Connection
+    from simulator.iotcore.permissions.identity import Peer, Principal
     from simulator.iotcore.tls import LiveTls
     from simulator.iotcore.transports.authentication import Admission, CustomAuthentication
     from simulator.iotcore.transports.links import Links

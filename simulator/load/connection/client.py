@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import mqtt5
 
-from simulator.iotcore.framing import Framer
-from simulator.iotcore.wire import MalformedPacket
+from simulator.iotcore.broker.framing import Framer
+from simulator.iotcore.broker.wire import MalformedPacket
 from simulator.load.connection.link import BACKLOG_BYTES_MAX, Link
 from simulator.load.connection.reason_codes import FAILURE, SUCCESS, reason_name
 from simulator.load.connection.server_packets import decoded

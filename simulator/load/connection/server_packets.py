@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from simulator.iotcore.wire import (
+from simulator.iotcore.broker.wire import (
     Decoder,
     MalformedPacket,
     PacketType,
@@ -35,7 +35,7 @@ def decoded(packet: bytes) -> mqtt5.Packet:
     """Decode one complete packet.
 
     Args:
-        packet: One packet as `simulator.iotcore.framing.Framer` cuts it.
+        packet: One packet as `simulator.iotcore.broker.framing.Framer` cuts it.
 
     Raises:
         MalformedPacket: It is none, or none that a server may send.

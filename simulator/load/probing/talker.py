@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mqtt5
 
-from simulator.iotcore.framing import Framer
-from simulator.iotcore.wire import MalformedPacket
+from simulator.iotcore.broker.framing import Framer
+from simulator.iotcore.broker.wire import MalformedPacket
 from simulator.load.connection.server_packets import decoded
 
 if TYPE_CHECKING:

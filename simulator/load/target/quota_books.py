@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.iotcore.counters import QUOTA_PREFIX
+from simulator.iotcore.broker.counters import QUOTA_PREFIX
 from simulator.iotcore.throttling.account import Mode
 from simulator.iotcore.throttling.choosing import OFF, Choice, choose
 from simulator.load.records import ClientRefusals, QuotaRefusals, TargetQuotas

@@ -22,9 +22,9 @@ import structlog
 
 from certs.disk import PRIVATE_FILE
 from certs.errors import EdgeError
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.joints import DocumentedTopics
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.joints import DocumentedTopics
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.process import prepare_for_many_connections
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import account_of, register

@@ -15,8 +15,8 @@ from agent.cloud.session_values import LinkState
 from agent.telemetry.health import decode_health
 from agent.telemetry.payload import decode_batch
 from certs.errors import ConfigurationError
-from simulator.iotcore.joints import Answer, DocumentedTopics
-from simulator.iotcore.message import Message as BrokerMessage
+from simulator.iotcore.broker.joints import Answer, DocumentedTopics
+from simulator.iotcore.broker.message import Message as BrokerMessage
 from tests.agent.bridge import datagrams as wire
 from tests.agent.bridge.rig import HEALTH, Control, Running, configuration, running
 from tests.agent.cloud.rig import core_of, network, onlooker
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certs.store import Store
-    from simulator.iotcore.joints import ReservedTopics
+    from simulator.iotcore.broker.joints import ReservedTopics
     from simulator.iotcore.server import CoreServer
 
 QUIET = "[streams]\n" + "\n".join(

@@ -15,7 +15,7 @@ import aiomqtt
 
 from agent.cloud.session import CloudSession
 from agent.cloud.session_values import Incoming, LinkState, SessionOptions
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import DEVELOPMENT_POLICY, register
 from simulator.iotcore.server import CoreServer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from certs.store import Store
-    from simulator.iotcore.joints import ReservedTopics
+    from simulator.iotcore.broker.joints import ReservedTopics
 
 HOST = "127.0.0.1"
 PATIENCE_S = 20.0

@@ -14,7 +14,7 @@ from agent.cloud.publish_window import Message
 from agent.cloud.session import CloudSession
 from agent.cloud.session_values import Incoming, LinkState
 from certs.errors import ConfigurationError, LinkError
-from simulator.iotcore.message import Message as BrokerMessage
+from simulator.iotcore.broker.message import Message as BrokerMessage
 from tests.agent.cloud.rig import Desk, core_of, deny, network, onlooker, options, session
 from tests.agent.conftest import CAR
 

@@ -20,8 +20,8 @@ from certs.errors import LinkError
 from certs.store import Store
 from simulator.demo import policies
 from simulator.demo.application import Application
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import register
 from simulator.iotcore.server import CoreServer

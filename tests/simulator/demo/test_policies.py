@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.cloud.topics import CommandProtocol, TopicSpace
 from agent.telemetry.streams import STREAM_NAMES
 from simulator.demo import policies
-from simulator.iotcore.policy import Action, Permissions, Policy
+from simulator.iotcore.permissions.policy import Action, Permissions, Policy
 
 ARN = "arn:aws:iot:local:000000000000"
 OWN = TopicSpace("demo", "car-1")

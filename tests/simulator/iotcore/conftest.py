@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import mqtt5
 import pytest
 
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.broker import Broker
-from simulator.iotcore.identity import ClientCertificate, Peer
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.broker import Broker
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.identity import ClientCertificate, Peer
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.choices import Choices
-    from simulator.iotcore.connection import Connection, Ending
-    from simulator.iotcore.joints import Quotas, ReservedTopics
-    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.broker.choices import Choices
+    from simulator.iotcore.broker.connection import Connection, Ending
+    from simulator.iotcore.broker.joints import Quotas, ReservedTopics
+    from simulator.iotcore.broker.limits import Limits
 
 Packet = TypeVar("Packet")
 

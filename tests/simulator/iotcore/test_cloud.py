@@ -11,16 +11,16 @@ import mqtt5
 import pytest
 
 from certs.authority import create_authority
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
 from simulator.iotcore.throttling.choosing import choose
 from tests.simulator.iotcore.conftest import ACCOUNT_ID, ALLOW_ALL, ARN, REGION, Bench, Client
 
 if TYPE_CHECKING:
-    from simulator.iotcore.joints import Quotas
+    from simulator.iotcore.broker.joints import Quotas
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHADOW = "$aws/things/car-1/shadow"

@@ -22,8 +22,8 @@ from paho.mqtt.properties import Properties
 
 from certs.errors import ConfigurationError, LinkError
 from certs.store import Identity, Store
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.limits import Limits
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry
 from simulator.iotcore.registry_files import DEVELOPMENT_POLICY, register
 from simulator.iotcore.server import CoreServer

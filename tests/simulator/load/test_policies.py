@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agent.cloud.topics import CommandProtocol, TopicSpace
-from simulator.iotcore.policy import Action, Permissions, Policy
+from simulator.iotcore.permissions.policy import Action, Permissions, Policy
 from simulator.load.target import policies
 
 ARN = "arn:aws:iot:local:000000000000"

@@ -16,10 +16,10 @@ from botocore.config import Config
 
 from certs.authority import create_authority
 from simulator.iotcore.api.gateway import Gateway
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
 from tests.simulator.iotcore.conftest import ACCOUNT_ID, ALLOW_ALL, REGION, Bench
@@ -27,7 +27,7 @@ from tests.simulator.iotcore.conftest import ACCOUNT_ID, ALLOW_ALL, REGION, Benc
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from simulator.iotcore.joints import Quotas
+    from simulator.iotcore.broker.joints import Quotas
 
 UNIX_S_AT_ZERO = 1_700_000_000.0
 ACCESS_KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import mqtt5
 import pytest
 
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Thing
 from simulator.iotcore.throttling.choosing import choose
 from tests.simulator.iotcore.api.conftest import UNIX_S_AT_ZERO, StandIn, served

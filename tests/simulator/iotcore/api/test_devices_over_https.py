@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 
 from certs.store import Identity, Store
 from simulator.iotcore.api.gateway import Gateway
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.clock import Clock
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.tls import ServerTls

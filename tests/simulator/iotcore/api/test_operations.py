@@ -16,7 +16,7 @@ from certs.pem import certificate_pem, request_pem
 from simulator.iotcore.api.data_plane import Confirmation
 from simulator.iotcore.api.model import CONTROL, DATA, JOBS_DATA, Models
 from simulator.iotcore.api.operations import Operations
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
 from tests.simulator.iotcore.api.conftest import UNIX_S_AT_ZERO, StandIn
 from tests.simulator.iotcore.conftest import ALLOW_ALL, ARN

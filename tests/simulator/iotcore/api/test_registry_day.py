@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import create_request, new_private_key
 from certs.pem import request_pem
-from simulator.iotcore.identity import ClientCertificate
+from simulator.iotcore.permissions.identity import ClientCertificate
 from tests.simulator.iotcore.conftest import ALLOW_ALL, ARN
 
 if TYPE_CHECKING:

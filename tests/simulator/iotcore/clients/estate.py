@@ -6,10 +6,10 @@ import secrets
 import ssl
 from typing import TYPE_CHECKING, Any, Self
 
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import register
 from simulator.iotcore.server import CoreServer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from certs.store import Identity, Store
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 TIMEOUT_S = 20.0
 REGION, ACCOUNT_ID = "ap-northeast-2", "123456789012"

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from simulator.iotcore.choices import Choices
+from simulator.iotcore.broker.choices import Choices
 from simulator.iotcore.configuration import CoreConfiguration, example_text, read
 from simulator.iotcore.configuration.model import Protocol, Shadows
 from simulator.iotcore.configuration.reading import parse

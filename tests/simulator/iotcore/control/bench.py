@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
-from simulator.iotcore.authorization import Account
+from simulator.iotcore.broker.joints import Answer
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.control.plane import ControlPlane
-from simulator.iotcore.joints import Answer
-from simulator.iotcore.message import Message
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.provisioning_authority import IssuedCertificate

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from simulator.iotcore.policy import Action, Permissions
+from simulator.iotcore.permissions.policy import Action, Permissions
 from tests.simulator.iotcore.control.bench import ALLOW, ARN, START, Bench, id_of, names
 
 DENY = ALLOW.replace("Allow", "Deny")

@@ -13,7 +13,7 @@ from tests.simulator.iotcore.conftest import Bench
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulator.iotcore.limits import Limits
+    from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.persistence.records import Kind
     from tests.simulator.iotcore.conftest import Client
 

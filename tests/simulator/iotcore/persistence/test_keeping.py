@@ -19,9 +19,9 @@ from paho.mqtt.properties import Properties
 from certs.authority import create_authority
 from certs.errors import StorageError
 from certs.store import Store
-from simulator.iotcore.authorization import Account
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.persistence.directory import FILE_NAME, DataDirectory
 from simulator.iotcore.persistence.keeping import Persistence
 from simulator.iotcore.persistence.parts import parts_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import mqtt5
 import pytest
 
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.limits import Limits
 from tests.simulator.iotcore.persistence.restarts import Disk, payloads, resume
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from certs.errors import ConfigurationError
 from certs.store import Store
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 from simulator.iotcore.registry_files import (
     DEVELOPMENT_POLICY,

@@ -7,8 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.jobs import JobsService
 from tests.simulator.iotcore.services.aws_models import check_failure, check_request, check_result
@@ -16,7 +16,7 @@ from tests.simulator.iotcore.services.aws_models import check_failure, check_req
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 ARN = "arn:aws:iot:ap-northeast-2:123456789012:"
 UNIX_S_AT_ZERO = 1_700_000_000.0

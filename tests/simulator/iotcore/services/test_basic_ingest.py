@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.basic_ingest import OTHER, BasicIngest
 
 

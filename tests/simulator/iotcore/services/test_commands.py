@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent.commands.protocol import ExecutionStatus, Outcome, ReasonCode, encode_outcome
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.commands import Commands
 from simulator.iotcore.services.failures import ServiceFailure
 from tests.simulator.iotcore.services.aws_models import check_failure, check_request, check_result
 
 if TYPE_CHECKING:
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 ARN = "arn:aws:iot:ap-northeast-2:123456789012:"
 COMMAND, CAR = f"{ARN}command/stop", f"{ARN}thing/car-1"

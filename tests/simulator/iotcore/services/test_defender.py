@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.defender import Defender
 

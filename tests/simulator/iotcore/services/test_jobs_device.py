@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from tests.simulator.iotcore.services.jobs_bench import ARN, DOCUMENT, START, Bench
 
 CODES = {

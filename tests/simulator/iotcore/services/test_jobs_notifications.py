@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from tests.simulator.iotcore.services.jobs_bench import ARN, START, Bench
 
 T = START

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from certs.authority import Credential, create_authority, create_request, new_private_key
 from certs.pem import certificate_id, load_certificate, load_private_key, request_pem
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.message import Message
-from simulator.iotcore.policy import Action, Permissions, Policy
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.policy import Action, Permissions, Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 from simulator.iotcore.registry.records import ThingGroup
 from simulator.iotcore.services.failures import ServiceFailure
@@ -33,7 +33,7 @@ from tests.simulator.iotcore.services.aws_models import (
 )
 
 if TYPE_CHECKING:
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 ARN = "arn:aws:iot:ap-northeast-2:123456789012:"
 TEMPLATE_ARN = f"{ARN}provisioningtemplate/cars"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.shadow import ShadowService
 from simulator.iotcore.services.shadow_store import ShadowLimits

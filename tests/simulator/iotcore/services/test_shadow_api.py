@@ -7,13 +7,13 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.shadow import ShadowService
 from simulator.iotcore.services.shadow_store import ShadowLimits
 
 if TYPE_CHECKING:
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 LAMP: dict[str, Any] = {"thingName": "lamp"}
 INVALID = "InvalidRequestException"

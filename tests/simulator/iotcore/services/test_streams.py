@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.iotcore.authorization import Account
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.message import Message
+from simulator.iotcore.permissions.authorization import Account
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.stream_blocks import BlockRequest, StreamRefusal
 from simulator.iotcore.services.streams import Streams
@@ -21,7 +21,7 @@ from tests.simulator.iotcore.services.aws_models import (
 )
 
 if TYPE_CHECKING:
-    from simulator.iotcore.joints import Answer
+    from simulator.iotcore.broker.joints import Answer
 
 UNIX_S_AT_ZERO = 1_700_000_000.0
 ROLE = "arn:aws:iam::123456789012:role/streams"

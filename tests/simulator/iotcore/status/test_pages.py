@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from simulator.iotcore.counters import Cause
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.status.document import FORMAT, Status
 from simulator.iotcore.status.exposition import registry_of
 from tests.simulator.iotcore.status.running import JSON, VERSION, running

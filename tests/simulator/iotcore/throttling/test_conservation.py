@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.throttling.account import AccountQuotas
 from tests.simulator.iotcore.conftest import Bench, Client
 from tests.simulator.iotcore.throttling.conftest import table_with

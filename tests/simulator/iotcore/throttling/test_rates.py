@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import mqtt5
 import pytest
 
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.joints import Answer, Claim, DocumentedTopics, Effect
-from simulator.iotcore.message import Message
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.joints import Answer, Claim, DocumentedTopics, Effect
+from simulator.iotcore.broker.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

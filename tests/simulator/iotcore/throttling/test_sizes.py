@@ -9,8 +9,8 @@ import mqtt5
 import pytest
 
 from certs.errors import ConfigurationError
-from simulator.iotcore.counters import Cause
-from simulator.iotcore.limits import Limits
+from simulator.iotcore.broker.counters import Cause
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.throttling.bounds import limits_in
 from simulator.quotas.files import named_table
 from tests.simulator.iotcore.throttling.conftest import table_with

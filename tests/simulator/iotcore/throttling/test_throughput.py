@@ -12,7 +12,7 @@ from simulator.iotcore.throttling.account import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulator.iotcore.connection import Output
+    from simulator.iotcore.broker.connection import Output
     from tests.simulator.iotcore.conftest import Bench, Client
 
 KB = 1024

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.lambdas import Lambdas
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry.records import CustomAuthorizer
 from simulator.iotcore.registry_files import register

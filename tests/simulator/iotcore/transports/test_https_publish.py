@@ -13,8 +13,8 @@ import aiohttp
 import mqtt5
 import pytest
 
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.limits import Limits
+from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus
 from simulator.iotcore.throttling.account import AccountQuotas
 from tests.simulator.iotcore.throttling.conftest import table_with

@@ -18,8 +18,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.clock import Clock
-from simulator.iotcore.limits import Limits
 from simulator.iotcore.server import CLOSE_PATIENCE_S, HTTP_PATIENCE_S
 from tests.simulator.iotcore.transports.rig import (
     TIMEOUT_S,

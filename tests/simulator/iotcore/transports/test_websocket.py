@@ -17,8 +17,8 @@ from aiohttp import WSMsgType
 from yarl import URL
 
 from simulator.iotcore.api.sigv4 import AccessKey, Keyring
-from simulator.iotcore.limits import Limits
-from simulator.iotcore.policy import Policy
+from simulator.iotcore.broker.limits import Limits
+from simulator.iotcore.permissions.policy import Policy
 from tests.simulator.iotcore.transports.rig import (
     ACCESS_KEY,
     SECRET_KEY,
