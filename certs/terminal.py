@@ -7,8 +7,8 @@ Owns the consoles and the outermost frame of a command line. Knows nothing about
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
-import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, NoReturn
@@ -17,15 +17,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from certs.durations import duration_s
 from certs.errors import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_OK, EdgeError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 TRACEBACK_VARIABLE = "MORAI_EDGE_TRACEBACK"
 _UNBOUNDED_WIDTH = 10_000
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|)", re.ASCII)
-_UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def console() -> Console:
@@ -39,17 +38,17 @@ def error_console() -> Console:
 
 
 def parse_duration_s(text: str) -> float:
-    """Seconds of a duration as people write it: `10s`, `500ms`, `2m`, `1h` or `10`.
-
-    For use as the `parser` of a typer option.
+    """Seconds of a duration above zero; see `durations`. For use as the `parser` of a typer option.
 
     Raises:
         typer.BadParameter: The text is no duration above zero.
     """
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * _UNIT_S[match[2]] if match else 0.0
-    if not seconds > 0:
-        raise typer.BadParameter(f"{text!r} is no duration; write 10s, 500ms or 2m")
+    try:
+        seconds = duration_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not seconds:
+        raise typer.BadParameter(f"{text!r} is no time at all; write 30s, 500ms, 2m or 1h")
     return seconds
 
 
@@ -73,8 +72,8 @@ def printable(text: str, *, multiline: bool = False) -> str:
     )
 
 
-def print_table(table: Table) -> None:
-    """Print a table of results: fitted to a terminal, but whole when it goes to a file or pipe."""
+def print_table(table: RenderableType) -> None:
+    """Print results with tables: fitted to a terminal, but whole when they go to a file or pipe."""
     out = console()
     if out.is_terminal:
         out.print(table)
@@ -96,6 +95,25 @@ def print_error(error: EdgeError) -> None:
         out.print(Text.assemble(("     do: ", "bold"), remedy), soft_wrap=True)
 
 
+def let_help_flow(app: typer.Typer) -> None:
+    """Let the paragraphs of every command's help fill the width of the terminal, whatever it is.
+
+    Typer keeps the line breaks that a docstring has after its first paragraph. Paragraphs with
+    indented lines, such as examples, and those marked with a backspace keep them here as well.
+
+    Args:
+        app: The typer application; its commands are given their help.
+    """
+    for command in app.registered_commands:
+        text = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "")
+        command.help = "\n\n".join(
+            paragraph
+            if paragraph.startswith((" ", "\b")) or "\n " in paragraph
+            else paragraph.replace("\n", " ")
+            for paragraph in text.split("\n\n")
+        )
+
+
 def run_app(app: typer.Typer, prog_name: str) -> NoReturn:
     """Run a command line and leave the process with the documented exit code.
 
@@ -106,6 +124,7 @@ def run_app(app: typer.Typer, prog_name: str) -> NoReturn:
     Exit codes: 0 done; 1 a check failed; 2 usage or configuration; 3 peer, link or storage;
     70 a bug; 130 interrupted.
     """
+    let_help_flow(app)
     try:
         app(prog_name=prog_name)
         code = EXIT_OK

@@ -49,7 +49,7 @@ def init(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Its port.")] = 8883,
     store: Annotated[str, typer.Option(help="Folder of the identities.")] = "identities",
     ca: Annotated[
-        str | None, typer.Option(help="Root that signs the broker [default: STORE/ca/ca.pem].")
+        str | None, typer.Option(help="Root that signs the broker; STORE/ca/ca.pem unless given.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     print_only: Annotated[

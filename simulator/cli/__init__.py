@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from certs.errors import ConfigurationError
-from certs.terminal import run_app
+from certs.terminal import let_help_flow, run_app
 
 COMMANDS: Final = (
     "demo",
@@ -79,6 +79,7 @@ def _load(name: str) -> Any:
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
     alone.command(name)(getattr(module, name))
+    let_help_flow(alone)
     return typer.main.get_command(alone)
 
 

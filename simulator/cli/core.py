@@ -18,15 +18,22 @@ from rich.live import Live
 from rich.text import Text
 
 from certs.errors import ConfigurationError, StorageError
-from certs.store import DEFAULT_ROOT, STORE_VARIABLE
+from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
 from certs.terminal import console, error_console, parse_duration_s
 from simulator import event_loop
 from simulator.cli.attendance import attend
 from simulator.cli.core_figures import line, panel, refusals
-from simulator.iotcore.assembly import is_open_to_all, prepare_store, stand_in
+from simulator.cli.status import DEFAULT_URL
+from simulator.iotcore.assembly import (
+    is_open_to_all,
+    prepare_store,
+    stand_in,
+    trusts_strangers,
+)
 from simulator.iotcore.configuration import CoreConfiguration, example_text, overlaid, read
 from simulator.iotcore.configuration.model import DEFAULT_PORT
 from simulator.iotcore.process import prepare_for_many_connections
+from simulator.iotcore.status.pages import PREFIX
 from simulator.iotcore.throttling.account import Mode
 from simulator.quotas.files import DEFAULT
 
@@ -182,6 +189,17 @@ def core(
         error_console().print(made)
     if is_open_to_all(configuration):
         error_console().print("No --policy: registered certificates may do everything.")
+    if trusts_strangers(configuration):
+        error_console().print(
+            f"Caution: {configuration.host} is open to other machines, and any AWS access key is "
+            "accepted; name yours under api.access_keys (--config).",
+            soft_wrap=True,
+        )
+    if not Store(configuration.store).things() and configuration.registry is None:
+        error_console().print(
+            f"No things in {configuration.store} yet; make one: morai-certs issue car-1",
+            soft_wrap=True,
+        )
     _log_to_standard_error(live=console().is_terminal and not as_json)
     prepare_for_many_connections()
     event_loop.run(_run(configuration, limit_s=duration, as_json=as_json))
@@ -223,7 +241,9 @@ def _log_to_standard_error(*, live: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ
+                colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ,
+                # The default shows local variables, and those are keys, tokens and passwords.
+                exception_formatter=structlog.dev.plain_traceback,
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -262,6 +282,12 @@ async def _show(
             while True:
                 await asyncio.sleep(_PANEL_EVERY_S)
                 shown.update(panel(ask(), hint=hint))
+    if page and not as_json:
+        url = page.removesuffix(PREFIX)
+        option = "" if url == DEFAULT_URL else f" --url {url}"
+        error_console().print(
+            f"Status: morai-sim status{option}, or in a browser {page}", soft_wrap=True
+        )
     while True:
         if as_json:
             typer.echo(msgspec.json.encode(ask()))

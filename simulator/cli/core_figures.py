@@ -74,11 +74,11 @@ def refusals(status: Status) -> list[str]:
 
 def _rows(status: Status) -> list[tuple[str, str]]:
     totals, per_s, quotas = status.totals, status.per_s, status.quotas
-    registered = ", ".join(f"{number:,} {kind}" for kind, number in status.registered.items())
+    registered = ", ".join(_counted(number, kind) for kind, number in status.registered.items())
     rows = [
         ("account", f"{status.account} in {status.region}; {registered}"),
         ("up", f"{clock(status.uptime_s)}; clock {_clock(status)}"),
-        ("connections", f"{status.connections:,}, {status.sessions:,} sessions"),
+        ("connections", f"{status.connections:,}, {_counted(status.sessions, 'sessions')}"),
         *(
             (label, f"{rate(per_s[name])}/s, {count(totals[name])} in all")
             for label, name in (
@@ -92,8 +92,9 @@ def _rows(status: Status) -> list[tuple[str, str]]:
         (
             "TLS, HTTP",
             (
-                f"{status.tls_pending:,} handshakes under way, {totals['tls_failed']:,} failed;"
-                f" {totals['http_requests']:,} HTTP requests"
+                f"{_counted(status.tls_pending, 'handshakes')} under way,"
+                f" {totals['tls_failed']:,} failed;"
+                f" {_counted(totals['http_requests'], 'HTTP requests')}"
             ),
         ),
     ]
@@ -111,6 +112,10 @@ def _rows(status: Status) -> list[tuple[str, str]]:
     if status.persistence is not None:
         rows.append(("data", _data(status)))
     return rows
+
+
+def _counted(number: int, plural: str) -> str:
+    return f"{number:,} {plural if number != 1 else plural.removesuffix('s')}"
 
 
 def _clock(status: Status) -> str:
@@ -139,7 +144,7 @@ def _api(status: Status) -> str:
     asked, errors = figures.get("requests", 0), figures.get("errors")
     refused = sum(errors.values()) if isinstance(errors, dict) else 0
     return (
-        f'boto3: endpoint_url="https://{address}:{status.port}"; {asked:,} requests,'
+        f'boto3: endpoint_url="https://{address}:{status.port}"; {_counted(asked, "requests")},'
         f" {refused:,} refused"
     )
 
@@ -147,7 +152,9 @@ def _api(status: Status) -> str:
 def _data(status: Status) -> str:
     figures = status.persistence or {}
     failed = figures.get("failed_saves")
-    text = f"kept in {figures.get('directory')}, {figures.get('saves')} saves"
+    saves = figures.get("saves")
+    saved = _counted(saves, "saves") if isinstance(saves, int) else f"{saves} saves"
+    text = f"kept in {figures.get('directory')}, {saved}"
     return f"{text}, {failed} FAILED" if failed else text
 
 

@@ -268,6 +268,14 @@ def _logging_to(file: Path) -> Iterator[None]:
     """Warnings of the stand-ins go to a file: they would break the panel and the JSON."""
     with file.open("w", encoding="utf-8") as log:
         structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso"),
+                # The default shows local variables, and those are keys, tokens and passwords.
+                structlog.dev.ConsoleRenderer(
+                    colors=False, exception_formatter=structlog.dev.plain_traceback
+                ),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
             logger_factory=structlog.WriteLoggerFactory(file=log),
         )

@@ -22,7 +22,7 @@ from certs.errors import (
     PeerError,
 )
 from certs.store import DEFAULT_ROOT, STORE_VARIABLE, Store
-from certs.terminal import console, parse_duration_s, printable
+from certs.terminal import console, parse_duration_s, print_table, printable
 from simulator.cli.core_figures import line, panel
 from simulator.iotcore.configuration.model import DEFAULT_PORT
 from simulator.iotcore.status.document import FORMAT, Status
@@ -57,7 +57,9 @@ def status(
     every: Annotated[
         float | None,
         typer.Option(
-            parser=parse_duration_s, metavar="DURATION", help="With --watch.  [default: 2s]"
+            parser=parse_duration_s,
+            metavar="DURATION",
+            help="With --watch: how often; 2s unless given.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
@@ -207,7 +209,7 @@ def _once(ask: Callable[[], Status], *, as_json: bool) -> Status:
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
-        console().print(panel(found))
+        print_table(panel(found))
     return found
 
 

@@ -25,7 +25,7 @@ from agent.cloud.topics import TopicSpace
 from agent.configuration import ENVIRONMENT_PREFIX
 from certs.errors import LinkError
 from certs.store import Store
-from simulator.demo import policies
+from simulator import fleet_policies
 from simulator.demo.application import Application
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from agent.vehicle.frames import MapFrame
     from simulator.morai_host.host import Host
 
+FLEET = "demo"
 THING = "demo-car"
 APPLICATION_ID = "demo-app"
 _HOST = "127.0.0.1"
@@ -163,16 +164,17 @@ async def set_stage(folder: Path, host: Host, frame: MapFrame) -> AsyncIterator[
     store.issue_thing(APPLICATION_ID)
     server = store.issue_server([_HOST, "localhost"])
     registry = Registry()
+    vehicle = fleet_policies.vehicle(FLEET)
     for name, document, thing in (
-        ("vehicle", policies.VEHICLE, THING),
-        ("application", policies.APPLICATION, APPLICATION_ID),
+        (fleet_policies.VEHICLE, vehicle, THING),
+        (fleet_policies.APPLICATION, fleet_policies.application(FLEET), APPLICATION_ID),
     ):
         registry.put_policy(Policy.parse(name, document))
         register(registry, store.identity(thing).certificate_id(), [thing], [name])
-    account = account_of([Policy.parse("vehicle", policies.VEHICLE)])
+    account = account_of([Policy.parse(fleet_policies.VEHICLE, vehicle)])
     tls = ServerTls(server.certificate_path, server.key_path, [store.ca_certificate_path])
     ports = _free_ports()
-    topics = TopicSpace(policies.FLEET, THING)
+    topics = TopicSpace(FLEET, THING)
     async with CoreServer(registry, tls, _HOST, 0, account=account) as core:
         configuration = folder / "agent.toml"
         configuration.write_text(
@@ -262,7 +264,7 @@ def _agent_configuration(store: Store, port: int, ports: PortSet, frame: MapFram
     return f"""\
 [vehicle]
 thing = "{THING}"
-fleet = "{policies.FLEET}"
+fleet = "{FLEET}"
 
 [broker]
 endpoint = "{_HOST}"

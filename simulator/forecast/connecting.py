@@ -100,7 +100,6 @@ class Connecting:
     """
 
     def __init__(self, scenario: Scenario, roster: Roster, arrivals_s: NDArray[np.float64]) -> None:
-        self._scenario = scenario
         self._roster = roster
         self._end_s = scenario.duration_s
         self._arrivals_s = arrivals_s

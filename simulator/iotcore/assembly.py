@@ -18,7 +18,7 @@ from certs.errors import ConfigurationError
 from certs.store import Store
 from simulator.iotcore.api.gateway import Gateway
 from simulator.iotcore.api.sigv4 import AccessKey, Keyring
-from simulator.iotcore.broker.joints import Effect
+from simulator.iotcore.broker.counters import Effect
 from simulator.iotcore.buckets import Buckets
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
@@ -26,7 +26,7 @@ from simulator.iotcore.configuration.functions import load_functions
 from simulator.iotcore.furnishing import furnish
 from simulator.iotcore.hooks import HookPump
 from simulator.iotcore.lambdas import Lambdas
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.persistence.keeping import Persistence
 from simulator.iotcore.persistence.parts import REGISTRY, parts_of
 from simulator.iotcore.registry import Registry
@@ -39,7 +39,7 @@ from simulator.iotcore.registry_files import (
 )
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
-from simulator.iotcore.status.access import Access
+from simulator.iotcore.status.access import Access, is_loopback
 from simulator.iotcore.status.observer import Observer
 from simulator.iotcore.status.pages import PREFIX, StatusPages, not_served
 from simulator.iotcore.throttling.choosing import choose
@@ -119,6 +119,12 @@ def is_open_to_all(configuration: CoreConfiguration) -> bool:
     return not configuration.policy and configuration.registry is None
 
 
+def trusts_strangers(configuration: CoreConfiguration) -> bool:
+    """Whether other machines may connect and sign with any access key, because none is named."""
+    is_local = configuration.host == "localhost" or is_loopback(configuration.host)
+    return not is_local and not configuration.api.access_keys
+
+
 @asynccontextmanager
 async def stand_in(configuration: CoreConfiguration, version: str) -> AsyncIterator[StandIn]:
     """Run a stand-in.
@@ -196,6 +202,7 @@ async def stand_in(configuration: CoreConfiguration, version: str) -> AsyncItera
             keyring=server.keyring,
             limits=choice.limits,
             read_object=Buckets(configuration.buckets),
+            identities=configuration.api.identities,
         )
         if configuration.api.enabled:
             server.serve("/", gateway.handle)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.iotcore.control.plane import ControlPlane
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.services.basic_ingest import BasicIngest
 from simulator.iotcore.services.commands import Commands
 from simulator.iotcore.services.defender import Defender
@@ -17,12 +17,14 @@ from simulator.iotcore.services.desk import ServiceDesk
 from simulator.iotcore.services.jobs import JobsService
 from simulator.iotcore.services.provisioning import Provisioning
 from simulator.iotcore.services.provisioning_just_in_time import JustInTime
+from simulator.iotcore.services.registry_events import RegistryEvents
 from simulator.iotcore.services.shadow import ShadowService
 from simulator.iotcore.services.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from simulator.iotcore.broker.counters import Cause
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.provisioning_authority import CertificateAuthority
     from simulator.iotcore.services.shadow_store import ShadowLimits
@@ -38,7 +40,7 @@ class Cloud:
         new_id: Makes ids that cannot be guessed.
         unix_s_at_zero: Unix time when the broker's clock shows zero.
         certificate_of: The certificate id of a connected client; see `Provisioning`.
-        shadow_limits: Sizes of shadows.
+        shadow_limits: Sizes of shadows, and whether they need a thing.
         endpoints: Answers of DescribeEndpoint by endpoint type.
 
     Attributes:
@@ -52,6 +54,7 @@ class Cloud:
         streams: MQTT-based file delivery.
         defender: Device Defender reports.
         basic_ingest: Messages straight to rules.
+        registry_events: Events of things and memberships.
         control: Operations of the `iot` API on the registry.
         desk: The services as the broker sees them.
     """
@@ -73,6 +76,7 @@ class Cloud:
         self.shadows = ShadowService(
             unix_s_at_zero,
             limits=shadow_limits,
+            breached=self._breached,
             thing_exists=lambda name: registry.thing(name) is not None,
         )
         self.jobs = JobsService(
@@ -93,6 +97,9 @@ class Cloud:
         self.streams = Streams(account=account, unix_s_at_zero=unix_s_at_zero)
         self.defender = Defender(registry, unix_s_at_zero=unix_s_at_zero)
         self.basic_ingest = BasicIngest()
+        self.registry_events = RegistryEvents(
+            registry, account=account, new_id=new_id, unix_s_at_zero=unix_s_at_zero
+        )
         self.control = ControlPlane(
             registry,
             authority,
@@ -115,6 +122,7 @@ class Cloud:
                 "streams": self.streams,
                 "defender": self.defender,
                 "basic-ingest": self.basic_ingest,
+                "registry-events": self.registry_events,
             }
         )
 
@@ -126,6 +134,9 @@ class Cloud:
         if kind == "thinggroup" and self.registry.groups.exists(name):
             return self.registry.groups.things_in(name, recursive=True)
         return None
+
+    def _breached(self, cause: Cause, client_id: str) -> None:
+        self.desk.breached(cause, client_id)
 
     def _events_changed(self, events: Mapping[str, bool]) -> None:
         self.jobs.set_events(

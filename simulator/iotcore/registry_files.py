@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from certs.errors import ConfigurationError, StorageError
 from certs.pem import certificate_id, certificate_pem, load_certificate
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 

@@ -15,7 +15,7 @@ import structlog
 
 from certs.errors import ConfigurationError
 from simulator.iotcore.api.sigv4 import Keyring
-from simulator.iotcore.broker.broker import Broker, ClientSummary
+from simulator.iotcore.broker.broker import Broker
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.broker.message import Message
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.broker.choices import Choices
     from simulator.iotcore.broker.joints import Quotas, ReservedTopics
+    from simulator.iotcore.broker.summaries import ClientSummary
     from simulator.iotcore.cloud import Cloud
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.persistence.keeping import Persistence
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.tls import ServerTls

@@ -41,6 +41,7 @@ _SINGULARS: Final = {
     "messages": "message",
     "filters": "filter",
     "commands": "command",
+    "certificates": "certificate",
     "updates": "update",
     "requests": "request",
     "and": "or",

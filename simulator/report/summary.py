@@ -160,6 +160,8 @@ def _edges(result: Result, *, wide: bool) -> Table | None:
     more = ["counted>", ""] if wide else []
     table = _table("", "quota", "limit>", "just below", "just above", *more)
     for row in rows:
+        # That all was accepted just below is what the mark says, too.
+        below = row.below if wide else row.below.removesuffix(" accepted")
         mark, style = _STATES[row.state]
         name, note = Text(printable(row.name)), Text(printable(row.note), style)
         if note and not wide:
@@ -169,7 +171,7 @@ def _edges(result: Result, *, wide: bool) -> Table | None:
             Text(mark, style),
             name,
             Text(printable(row.limit)),
-            Text(printable(row.below), "dim"),
+            Text(printable(below), "dim"),
             Text(printable(row.above)),
             *((counted, note) if wide else ()),
         )

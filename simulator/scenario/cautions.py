@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from simulator.scenario.answer_time import AnswerTime
+from simulator.scenario.measuring import commanded_groups
 from simulator.scenario.roster import Roster
 from simulator.scenario.rules import watched
 from simulator.scenario.schema import LASTING_FAULTS
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _ASK_WHO_CONNECTED: Final = frozenset({"connected", "connected_share", "online_at_end"})
 _SDK_COMFORT: Final = 500
+_HARDLY_EVER: Final = 0.01
+"""Late answers to expect of the cars themselves in a run, below which a check is left in peace."""
 
 
 def warnings(scenario: Scenario) -> list[Finding]:
@@ -110,6 +114,31 @@ def _something_is_judged(scenario: Scenario) -> Iterator[Finding]:
         yield ("checks",), "none asks whether the cars connected; add connected_share == 100 %"
 
 
+def _late_answers_are_allowed(scenario: Scenario) -> Iterator[Finding]:
+    for place, check in enumerate(scenario.parsed_checks):
+        if check.metric.name != "commands_late":
+            continue
+        for commanders in scenario.applications.commanders:
+            groups = commanded_groups(scenario, commanders)
+            cars = sum(group.count for group in groups)
+            commands = commanders.rate_hz * scenario.duration_s
+            for group in groups:
+                if group.commands is None or check.group not in {None, group.name}:
+                    continue
+                share = AnswerTime.of(group.commands).share_beyond(commanders.answer_within)
+                late = commands * share * group.count / cars
+                if late > _HARDLY_EVER and check.holds(0) and not check.holds(late):
+                    yield (
+                        ("checks", place),
+                        (
+                            f"cars of {group.name} alone take longer than the "
+                            f"{duration_text(commanders.answer_within)} of {commanders.name} for "
+                            f"about 1 in {round(1 / share):,} commands; give them a takes_max of "
+                            "less, or allow for it here"
+                        ),
+                    )
+
+
 def _sdk_groups_are_small(scenario: Scenario) -> Iterator[Finding]:
     for index, group in enumerate(scenario.vehicles):
         if group.client == "sdk" and group.count > _SDK_COMFORT:
@@ -129,5 +158,6 @@ _WARNINGS: Final[tuple[Rule, ...]] = (
     _cars_come_back,
     _skewed_clocks_show,
     _something_is_judged,
+    _late_answers_are_allowed,
     _sdk_groups_are_small,
 )

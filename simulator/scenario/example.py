@@ -41,7 +41,7 @@ _SAMPLES: Final[dict[str, dict[str, str]]] = {
     "LineMotion": {"path": "routes/to-work.gpx"},
     "RecordingMotion": {"path": "drive.mcap"},
     "Stream": {"rate_hz": "1", "content": "state", "payload_bytes": "1024"},
-    "CommandHandling": {"takes_p95": "1s"},
+    "CommandHandling": {"takes_p95": "1s", "takes_max": "2s"},
     "Over": {"duration": "60s"},
     "Ramp": {"from_per_s": "5", "to_per_s": "50"},
     "Phase": {"name": "steady", "duration": "30s", "rate_to": "2"},

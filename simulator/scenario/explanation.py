@@ -323,6 +323,8 @@ def _handling(handling: CommandHandling) -> str:
         f"They answer commands ({handling.protocol} topics) after {duration_text(handling.takes)}, "
         f"95 % of them within {duration_text(slowest_s)}"
     )
+    if handling.takes_max is not None:
+        text += f" and all within {duration_text(handling.takes_max)}"
     shares = [(handling.fails, "fail"), (handling.silent, "are left unanswered")]
     return text + "".join(f"; {share * 100:g} % {words}" for share, words in shares if share)
 

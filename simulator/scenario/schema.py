@@ -168,6 +168,10 @@ class CommandHandling(Part):
     )
     takes: Duration = Field(0.5, description="median time from request to the final answer")
     takes_p95: Duration | None = Field(None, description="95th percentile of it; default 2 x takes")
+    takes_max: Duration | None = Field(
+        None,
+        description="no command takes longer; by default a rare one takes many times takes_p95",
+    )
     fails: Portion = Field(0.0, description="share of commands that end in FAILED")
     silent: Portion = Field(0.0, description="share of commands that get no answer")
 
@@ -175,6 +179,9 @@ class CommandHandling(Part):
     def _is_ordered(self) -> CommandHandling:
         if self.takes_p95 is not None and self.takes_p95 < self.takes:
             raise ValueError("takes_p95 is below takes")
+        p95 = 2 * self.takes if self.takes_p95 is None else self.takes_p95
+        if self.takes_max is not None and self.takes_max < p95:
+            raise ValueError("takes_max is below takes_p95, which is 2 x takes by default")
         if self.fails + self.silent > 1:
             raise ValueError("fails and silent together are more than 1")
         return self

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from certs.durations import duration_s
+
 _NUMBER: Final = r"(\d{1,9}(?:\.\d{1,9})?)"
-_DURATION: Final = re.compile(rf"{_NUMBER}\s*(ms|s|m|min|h|)", re.ASCII)
-_UNIT_S: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SPEED: Final = re.compile(rf"{_NUMBER}\s*(km/h|kmh|m/s|mps)", re.ASCII)
 _PERCENTAGE: Final = re.compile(rf"{_NUMBER}\s*%", re.ASCII)
 _UNIT_MPS: Final = {"km/h": 1 / 3.6, "kmh": 1 / 3.6, "m/s": 1.0, "mps": 1.0}
@@ -27,12 +27,7 @@ def parse_duration_s(value: Any) -> Any:
     Raises:
         ValueError: The text is no duration.
     """
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r:.60} is no duration; write 30s, 500ms, 2m or 1h")
-    return float(match[1]) * _UNIT_S[match[2]]
+    return duration_s(value) if isinstance(value, str) else value
 
 
 def parse_speed_mps(value: Any) -> Any:

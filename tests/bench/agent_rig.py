@@ -21,7 +21,6 @@ from agent.cloud.topics import TopicSpace
 from agent.links.udp import bind_udp
 from certs.errors import LinkError
 from certs.store import Store
-from simulator.demo import policies
 from simulator.demo.stage import AgentProcess
 from simulator.iotcore.tls import ServerTls
 from tests.bench.scene import FRAME
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 THING = "bench-car"
 APPLICATION = "bench-app"
-TOPICS = TopicSpace(policies.FLEET, THING)
+TOPICS = TopicSpace("bench", THING)
 _HOST = "127.0.0.1"
 _READY_S = 30.0
 _LOOK_AGAIN_S = 0.1

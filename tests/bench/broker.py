@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 from simulator.iotcore.throttling.choosing import OFF
-from tests.bench import broker_load
+from tests.bench import bare_broker, broker_load
 from tests.bench.figure import Figure, NotMeasurableError
 
 
@@ -76,6 +76,7 @@ def figures(loads: tuple[_Load, ...], repetitions: int, seconds: float) -> list[
         )
     return [
         *found,
+        *(_floor(loads[-1], qos, repetitions, seconds) for qos in (0, 1)),
         Figure(
             "stand-in CPU per mTLS connect",
             "ms",
@@ -89,3 +90,17 @@ def figures(loads: tuple[_Load, ...], repetitions: int, seconds: float) -> list[
             f"resident memory after over before {connections:,} connections",
         ),
     ]
+
+
+def _floor(load: _Load, qos: int, repetitions: int, seconds: float) -> Figure:
+    """The same load on a server that does nothing but answer."""
+    runs = [
+        broker_load.run(load.connections, load.rate_hz, seconds, qos=qos, serve=bare_broker.serve)
+        for _ in range(repetitions)
+    ]
+    return Figure(
+        f"bare TLS server, CPU per inbound publish, {load.connections:,} connections, QoS {qos}",
+        "us",
+        tuple(run.server_cpu_us_per_publish for run in runs),
+        "the same clients and event loop; fixed bytes for an answer, nothing is parsed",
+    )

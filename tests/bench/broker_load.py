@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import contextlib
 import multiprocessing
-import ssl
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from simulator.iotcore.registry_files import StoreRegistration
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.throttling.choosing import OFF, choose
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -99,6 +99,7 @@ def run(
     subscribers: int = 0,
     qos: int = 0,
     quotas: str = OFF,
+    serve: Callable[[str, str, Pipe], None] | None = None,
 ) -> Result:
     """Measure one load.
 
@@ -109,6 +110,7 @@ def run(
         subscribers: Clients that subscribe to everything.
         qos: QoS of the publishes.
         quotas: `off`, `default`, `low`, or `fan-out`; enforced.
+        serve: What runs in the server process; by default the stand-in.
     """
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
@@ -120,7 +122,8 @@ def run(
         identities = list(store.issue_things(f"bench-{n}" for n in range(_IDENTITIES)))
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(folder, quotas, theirs), daemon=True)
+        target = serve or _serve
+        process = context.Process(target=target, args=(folder, quotas, theirs), daemon=True)
         process.start()
         try:
             port = ours.recv()
@@ -164,10 +167,11 @@ async def _serve_until_told(folder: str, quotas: str, pipe: Pipe) -> None:
         pipe.send(core.port)
         while await asyncio.to_thread(pipe.recv) != "stop":
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            pipe.send((usage.ru_utime + usage.ru_stime, _resident_kb(), core.counters()))
+            pipe.send((usage.ru_utime + usage.ru_stime, resident_kb(), core.counters()))
 
 
-def _resident_kb() -> int:
+def resident_kb() -> int:
+    """Resident memory of this process."""
     fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
     return int(fields[1]) * 4
 
@@ -217,7 +221,7 @@ async def _load(
     qos: int,
 ) -> Result:
     prepare_for_many_connections()
-    contexts = [_client_context(identity) for identity in identities]
+    contexts = [mutual_tls(identity) for identity in identities]
     gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
 
     async def connect(number: int) -> _Client:
@@ -288,13 +292,6 @@ def _ask(pipe: Pipe) -> tuple[float, int, dict[str, int]]:
     pipe.send("status")
     answer: tuple[float, int, dict[str, int]] = pipe.recv()
     return answer
-
-
-def _client_context(identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
 
 
 def main() -> None:

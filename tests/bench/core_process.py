@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import mqtt5
 
 from certs.store import Store
-from simulator.demo import policies
+from simulator import fleet_policies
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import account_of, register
@@ -145,13 +145,14 @@ async def _serve_until_told(root: Path, pipe: Pipe) -> None:
     store = Store(root)
     server = store.server_identity()
     registry = Registry()
+    vehicle = fleet_policies.vehicle(TOPICS.fleet)
     for name, document, thing in (
-        ("vehicle", policies.VEHICLE, THING),
-        ("application", policies.APPLICATION, APPLICATION),
+        (fleet_policies.VEHICLE, vehicle, THING),
+        (fleet_policies.APPLICATION, fleet_policies.application(TOPICS.fleet), APPLICATION),
     ):
         registry.put_policy(Policy.parse(name, document))
         register(registry, store.identity(thing).certificate_id(), [thing], [name])
-    account = account_of([Policy.parse("vehicle", policies.VEHICLE)])
+    account = account_of([Policy.parse(fleet_policies.VEHICLE, vehicle)])
     tls = ServerTls(server.certificate_path, server.key_path, [store.ca_certificate_path])
     async with CoreServer(registry, tls, "127.0.0.1", 0, account=account) as core:
         pipe.send(core.port)

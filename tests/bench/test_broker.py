@@ -16,10 +16,14 @@ def test_quotas_are_on_and_not_reached() -> None:
     loads = tuple(broker._Load(10, 20.0, qos, "default") for qos in (0, 1))
 
     qos_0, qos_1, *others = broker.figures(loads, 1, 1.0)
+    floors = [figure for figure in others if figure.what.startswith("bare TLS server")]
+    others = [figure for figure in others if figure not in floors]
 
     assert (qos_0.budget, qos_1.budget) == (20, 30)
     assert "quotas default" in qos_0.how
     assert "QoS 1" in qos_1.how
+    assert [figure.budget for figure in floors] == [None, None]
+    assert all(figure.value > 0 for figure in floors)
     for figure in (qos_0, qos_1):
         assert figure.value > 0
         assert figure.how.endswith("0 over a quota")

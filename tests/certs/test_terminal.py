@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from certs.errors import ConfigurationError, EdgeError, LinkError, PeerError, StorageError
-from certs.terminal import parse_duration_s, print_table, printable, run_app
+from certs.terminal import let_help_flow, parse_duration_s, print_table, printable, run_app
 
 
 def run_raising(error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -136,14 +136,14 @@ def test_tables_in_a_pipe_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10s", 10.0), ("500ms", 0.5), ("2m", 120.0), ("1.5", 1.5), ("1h", 3600.0)],
+    [("10s", 10.0), ("500ms", 0.5), ("2 min", 120.0), ("1.5", 1.5), ("1h", 3600.0)],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     """A number with a unit, seconds without one."""
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0s", "-1s", "soon", "10 s", "1d", "nan"])
+@pytest.mark.parametrize("text", ["", "0s", "-1s", "soon", "10 s 5", "1d", "nan"])
 def test_other_texts_are_no_durations(text: str) -> None:
     """A usage error, not a crash."""
     with pytest.raises(typer.BadParameter):
@@ -181,3 +181,15 @@ def test_a_reader_that_went_away_does_not_change_the_exit_code(stream: str) -> N
         pipe.close()
 
     assert code == 1
+
+
+def test_help_fills_any_width_and_keeps_examples() -> None:
+    """Lines of a paragraph are joined; indented ones and those marked with a backspace stay."""
+    app = typer.Typer()
+    text = "Drive a car.\n\nFar away,\nand back.\n\n  drive --fast\n  drive --slow\n\n\b\nOne\nTwo"
+    app.command(help=text)(lambda: None)
+
+    let_help_flow(app)
+
+    [command] = app.registered_commands
+    assert command.help == text.replace("away,\nand", "away, and")

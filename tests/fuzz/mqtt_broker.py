@@ -18,7 +18,8 @@ import mqtt5
 from simulator.iotcore.broker.broker import Broker
 from simulator.iotcore.broker.connection import State
 from simulator.iotcore.broker.limits import Limits
-from simulator.iotcore.permissions.identity import ClientCertificate, Peer
+from simulator.iotcore.broker.peer import Peer
+from simulator.iotcore.permissions.identity import ClientCertificate
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from tests.simulator.iotcore.broker import old_client

@@ -15,7 +15,7 @@ from certs.authority import create_authority
 from simulator.iotcore.api.operations import Operations
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.failures import ServiceFailure

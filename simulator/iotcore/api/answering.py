@@ -63,9 +63,20 @@ def write_result(shape: Any, result: Mapping[str, Any], status: int, operation: 
     return ApiResponse(status, headers, body, operation)
 
 
-def write_failure(failure: ServiceFailure, status: int, operation: str = "") -> ApiResponse:
-    """The answer for a failure."""
+def write_failure(
+    failure: ServiceFailure, status: int, operation: str = "", trace_id: str | None = None
+) -> ApiResponse:
+    """The answer for a failure.
+
+    Args:
+        failure: What went wrong.
+        status: HTTP status.
+        operation: For counting.
+        trace_id: What the device gateway's errors have beside the message.
+    """
     more = failure.members if isinstance(failure, AlreadyExists) else {}
+    if trace_id is not None:
+        more = {**more, "traceId": trace_id}
     return ApiResponse(
         status,
         {"content-type": JSON, ERROR_TYPE: failure.code},

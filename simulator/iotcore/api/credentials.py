@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.api.exchange import ApiRequest
     from simulator.iotcore.api.sigv4 import Keyring
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
 
 THING_HEADER: Final = "x-amzn-iot-thingname"

@@ -15,7 +15,7 @@ from simulator.iotcore.services.failures import ServiceFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.permissions.identity import Principal
     from simulator.iotcore.registry import Registry
 

@@ -26,6 +26,8 @@ from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.transports.peers import certificate_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from simulator.iotcore.api.operations import ReadObject
     from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
@@ -75,6 +77,8 @@ class Gateway:
         limits: Sizes of a message.
         read_object: Gives the bytes of an object of a bucket, or None; without it streams cannot
             be created.
+        identities: Access key id to the Cognito identity it was made for; IoT policies attached to
+            an identity decide what it may ask of `iot-data`.
 
     Attributes:
         counters: Totals.
@@ -88,10 +92,12 @@ class Gateway:
         keyring: Keyring | None = None,
         limits: Limits | None = None,
         read_object: ReadObject | None = None,
+        identities: Mapping[str, str] | None = None,
     ) -> None:
         self._core = core
         self._limits = limits or Limits()
         self._read_object = read_object or (lambda _bucket, _key: None)
+        self._identities = identities or {}
         self._models: Models | None = None
         self._service: ApiService | None = None
         self._serves: Broker | None = None
@@ -158,6 +164,7 @@ class Gateway:
                 new_id=lambda: str(uuid.uuid4()),
                 new_bytes=secrets.token_bytes,
                 read_object=self._read_object,
+                identities=self._identities,
             )
         return self._service
 

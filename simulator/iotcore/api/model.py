@@ -111,9 +111,15 @@ class Operation:
         status = int(self._model.http.get("responseCode") or 200)
         return write_result(self.output_shape, result, status, self.label)
 
-    def refuse(self, failure: ServiceFailure) -> ApiResponse:
-        """The answer for a failure, with the HTTP status the model gives its code."""
-        return write_failure(failure, self.status_of(failure), self.label)
+    def refuse(self, failure: ServiceFailure, trace_id: str) -> ApiResponse:
+        """The answer for a failure, with the HTTP status the model gives its code.
+
+        Args:
+            failure: What went wrong.
+            trace_id: Stands in the answers of `iot-data`, as in those to HTTPS publishes.
+        """
+        traced = trace_id if self.service == DATA else None
+        return write_failure(failure, self.status_of(failure), self.label, traced)
 
     def status_of(self, failure: ServiceFailure) -> int:
         """The HTTP status of a failure: the model's where it has the code."""

@@ -1,25 +1,23 @@
 """The table of what is served: an operation's name to what does it.
 
-Joins the services of a `Cloud`, the control plane on its registry and the broker's data plane, and
-says which quotas a request counts against. Only quotas that the quota tables have are asked; AWS
-publishes many more rates of API calls. Knows nothing about HTTP.
+Joins the services of a `Cloud`, the control plane on its registry and the broker's data plane, with
+the quotas each request counts against. Knows nothing about HTTP.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.iotcore.api.data_plane import Confirmation, DataPlane
 from simulator.iotcore.api.model import CONTROL, DATA, JOBS_DATA
-from simulator.iotcore.broker.counters import Cause
-from simulator.iotcore.broker.joints import Claim
-from simulator.iotcore.services.demands import shadow_demands
+from simulator.iotcore.api.rates import claims_of
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from simulator.iotcore.api.rates import Claims
     from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.broker.limits import Limits
@@ -29,11 +27,6 @@ if TYPE_CHECKING:
     Outcome = tuple[dict[str, Any], Sequence[Answer]] | Confirmation
     Handler = Callable[[Request, float], Outcome]
     ReadObject = Callable[[str, str], bytes | None]
-
-_CONNECTION_REQUESTS: Final = ("DeleteConnection", "GetConnection", "ListSubscriptions")
-_JOB_READS: Final = ("DescribeJobExecution", "GetPendingJobExecutions")
-_JOB_WRITES: Final = ("StartNextPendingJobExecution", "UpdateJobExecution")
-_SHADOW_REQUESTS: Final = ("DeleteThingShadow", "GetThingShadow", "UpdateThingShadow")
 
 
 class Served(NamedTuple):
@@ -45,7 +38,7 @@ class Served(NamedTuple):
     """
 
     handle: Handler
-    claims: Callable[[Request], Sequence[Claim]]
+    claims: Claims
 
 
 class Operations:
@@ -90,7 +83,7 @@ class Operations:
             },
         }
         self._served = {
-            (service, name): Served(handler, _claims_of(service, name))
+            (service, name): Served(handler, claims_of(service, name))
             for service, operations in handlers.items()
             for name, handler in operations.items()
         }
@@ -243,43 +236,3 @@ def _blobs_as_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_blobs_as_text(entry) for entry in value]
     return value
-
-
-def _claims_of(service: str, name: str) -> Callable[[Request], Sequence[Claim]]:
-    if service == DATA:
-        if name in _SHADOW_REQUESTS:
-            return lambda request: shadow_demands(request["thingName"], request.get("shadowName"))
-        if name in _CONNECTION_REQUESTS:
-            return lambda request: (
-                Claim(Cause.QUOTA_CONNECTION_REQUESTS, name),
-                Claim(Cause.QUOTA_CONNECTION_REQUESTS_OF_CLIENT, f"{name}/{request['clientId']}"),
-            )
-        if name == "Publish":
-            return _publish_claims
-        if name == "SendDirectMessage":
-            return _always(Cause.QUOTA_DIRECT_MESSAGES)
-    if service == JOBS_DATA:
-        if name in _JOB_READS:
-            return _always(Cause.QUOTA_JOB_READS)
-        if name in _JOB_WRITES:
-            return _always(Cause.QUOTA_JOB_WRITES)
-        if name == "StartCommandExecution":
-            return _always(Cause.QUOTA_COMMAND_STARTS)
-    if service == CONTROL and name == "GetCommandExecution":
-        return _always(Cause.QUOTA_COMMAND_READS)
-    return lambda _request: ()
-
-
-def _always(cause: Cause) -> Callable[[Request], Sequence[Claim]]:
-    claims = (Claim(cause),)
-    return lambda _request: claims
-
-
-def _publish_claims(request: Request) -> Sequence[Claim]:
-    if not request.get("retain"):
-        return (Claim(Cause.QUOTA_PUBLISHES_IN),)
-    return (
-        Claim(Cause.QUOTA_RETAINED_PUBLISHES_OF_TOPIC, request["topic"]),
-        Claim(Cause.QUOTA_RETAINED_PUBLISHES),
-        Claim(Cause.QUOTA_PUBLISHES_IN),
-    )

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from simulator.iotcore.api.answering import write_failure
+from simulator.iotcore.api.credentials import LABEL as CREDENTIALS_LABEL
 from simulator.iotcore.api.credentials import CredentialsProvider
 from simulator.iotcore.api.data_plane import Confirmation
 from simulator.iotcore.api.device_access import check, needs_of
-from simulator.iotcore.api.model import DEVICE_SERVICES, Models, services_signed_as
+from simulator.iotcore.api.model import DATA, DEVICE_SERVICES, Models, services_signed_as
 from simulator.iotcore.api.operations import Operations
+from simulator.iotcore.api.rates import ASSUME_ROLE_CLAIMS
 from simulator.iotcore.api.sigv4 import Keyring, read_signature
+from simulator.iotcore.permissions.identity import SignedIdentity
 from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from simulator.iotcore.api.counts import ApiCounters
     from simulator.iotcore.api.exchange import ApiRequest, ApiResponse
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.cloud import Cloud
+    from simulator.iotcore.permissions.identity import Principal
 
 WHERE_LISTED: Final = "docs/iotcore-aws-api.md"
 """Where people find which operations are served."""
@@ -45,10 +49,12 @@ class Pending:
     Attributes:
         operation: What was asked.
         confirmation: What it waits for.
+        trace_id: For the answer when it is not confirmed.
     """
 
     operation: Operation
     confirmation: Confirmation
+    trace_id: str
 
     def confirmed(self) -> ApiResponse:
         """The answer once the client has acknowledged."""
@@ -56,7 +62,7 @@ class Pending:
 
     def missed(self) -> ApiResponse:
         """The answer when it has not in time."""
-        return self.operation.refuse(self.confirmation.missed())
+        return self.operation.refuse(self.confirmation.missed(), self.trace_id)
 
 
 class ApiService:
@@ -73,6 +79,7 @@ class ApiService:
         new_id: Makes ids.
         new_bytes: Makes that many random bytes, for temporary credentials.
         read_object: Gives the bytes of an object of a bucket, or None.
+        identities: Access key id to the Cognito identity it was made for.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class ApiService:
         new_id: Callable[[], str],
         new_bytes: Callable[[int], bytes],
         read_object: ReadObject,
+        identities: Mapping[str, str],
     ) -> None:
         self._models = models
         self._cloud = cloud
@@ -95,6 +103,8 @@ class ApiService:
         self._keyring = keyring
         self._counters = counters
         self._unix_s_at_zero = unix_s_at_zero
+        self._new_id = new_id
+        self._identities = identities
         self.operations = Operations(
             cloud,
             broker,
@@ -118,9 +128,12 @@ class ApiService:
             machine_unix_s: Unix time as clients have it, which the broker's clock may be ahead of.
         """
         if request.certificate is not None and CredentialsProvider.claims(request):
-            response = self._credentials.serve(request, now_s, self._unix_s_at_zero + now_s)
-            self._counters.count(response)
-            return response
+            device = request.certificate.identifier
+            if self._broker.admit(ASSUME_ROLE_CLAIMS, device, now_s):
+                response = self._credentials.serve(request, now_s, self._unix_s_at_zero + now_s)
+            else:
+                response = write_failure(_throttled(), 429, CREDENTIALS_LABEL)
+            return self._counted(response)
         try:
             caller, services = self._caller(request, now_s, machine_unix_s)
         except ServiceFailure as failure:
@@ -131,9 +144,9 @@ class ApiService:
         try:
             outcome = self._do(route, request, caller, now_s)
         except _NotServedError as failure:
-            return self._counted(route.operation.refuse(failure), is_served=False)
+            return self._counted(route.operation.refuse(failure, self._new_id()), is_served=False)
         except ServiceFailure as failure:
-            return self._counted(route.operation.refuse(failure))
+            return self._counted(route.operation.refuse(failure, self._new_id()))
         if isinstance(outcome, Pending):
             return outcome
         return self._counted(outcome)
@@ -166,20 +179,35 @@ class ApiService:
             raise _NotServedError(operation)
         members = operation.read(route.path, request)
         certificate = request.certificate
-        if access_key_id is None and certificate is not None:
+        principal: Principal | None = certificate
+        if access_key_id is not None:
+            principal = self._signer(operation, access_key_id)
+        if principal is not None:
             needs = needs_of(operation.name, members)
             cloud = self._cloud
-            check(cloud.registry, cloud.account, certificate, request.source_ip, needs)
+            check(cloud.registry, cloud.account, principal, request.source_ip, needs)
         caller = access_key_id or (certificate.identifier if certificate is not None else "")
         claims = served.claims(members)
         if claims and not self._broker.admit(claims, caller, now_s):
-            raise ServiceFailure("ThrottlingException", "Rate exceeded", 429)
-        outcome = served.handle(members, now_s)
+            raise _throttled()
+        try:
+            outcome = served.handle(members, now_s)
+        except ServiceFailure as failure:
+            if failure.quota is not None:
+                self._broker.counters.refuse(failure.quota, caller)
+            raise
         if isinstance(outcome, Confirmation):
-            return Pending(operation, outcome)
+            return Pending(operation, outcome, self._new_id())
         result, answers = outcome
         self._publish(answers, now_s)
         return operation.write(result)
+
+    def _signer(self, operation: Operation, access_key_id: str) -> Principal | None:
+        """Who signed a request to `iot-data`, if IoT policies are attached to that identity."""
+        identity = self._identities.get(access_key_id, access_key_id)
+        if operation.service != DATA or not self._cloud.registry.policies_of(identity):
+            return None
+        return SignedIdentity(identity)
 
     def _publish(self, answers: Sequence[Answer], now_s: float) -> None:
         if answers:
@@ -213,6 +241,10 @@ class _NotServedError(ServiceFailure):
             f"{WHERE_LISTED} lists what is",
             501,
         )
+
+
+def _throttled() -> ServiceFailure:
+    return ServiceFailure("ThrottlingException", "Rate exceeded", 429)
 
 
 def _unknown(request: ApiRequest) -> ServiceFailure:

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from simulator.iotcore.api.exchange import TargetError
 from simulator.iotcore.services.failures import ServiceFailure
@@ -270,7 +270,7 @@ def _is_right(signature: Signature, request: ApiRequest, key: AccessKey) -> bool
     if claimed not in {None, _UNSIGNED_PAYLOAD, hashlib.sha256(request.body).hexdigest()}:
         return False
     if signature.expires_s is None:
-        targets = [request.target]
+        targets = [_without(request.target)]
     else:
         # A presigned query is signed without the signature. AWS IoT has WebSocket clients add the
         # session token after signing; other clients sign it.
@@ -287,9 +287,24 @@ def _is_right(signature: Signature, request: ApiRequest, key: AccessKey) -> bool
 
 
 def _without(target: str, *names: str) -> str:
+    """A target without some parameters, its query in the canonical encoding.
+
+    Clients sign the canonical form whichever they send: some leave the `/` of a credential scope
+    as it is, some write hexadecimal digits in lower case.
+    """
     path, _, query = target.partition("?")
-    kept = [pair for pair in query.split("&") if unquote(pair.partition("=")[0]) not in names]
-    return f"{path}?{'&'.join(kept)}"
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    kept = [
+        f"{_canonical(name)}={_canonical(value)}"
+        for name, _, value in pairs
+        if (name or value) and unquote(name) not in names
+    ]
+    return f"{path}?{'&'.join(kept)}" if kept else path
+
+
+def _canonical(text: str) -> str:
+    """URI-encoded as Signature Version 4 wants it: all but letters, digits and `-_.~`."""
+    return quote(unquote_to_bytes(text), safe="")
 
 
 def _stale(what: str, signature: Signature) -> ServiceFailure:

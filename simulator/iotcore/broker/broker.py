@@ -8,7 +8,7 @@ no clock, no randomness of its own, no logging: the shell calls `open`, `receive
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import mqtt5
 
@@ -26,41 +26,30 @@ from simulator.iotcore.broker.lifecycle import DisconnectReason, LifecycleEvents
 from simulator.iotcore.broker.lifetimes import Lifetimes, Why
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.broker.outputs import Outputs
+from simulator.iotcore.broker.parts import Parts
 from simulator.iotcore.broker.publish_requests import PublishRequests
 from simulator.iotcore.broker.publishing import Publishing
 from simulator.iotcore.broker.retained import RetainedMessages
 from simulator.iotcore.broker.routing import Router
 from simulator.iotcore.broker.subscribing import Subscribing
 from simulator.iotcore.broker.subscriptions import Subscriptions
+from simulator.iotcore.broker.summaries import ClientSummary, summary_of
 from simulator.iotcore.broker.wire import MQTT_3_1_1, MQTT_5, MalformedPacket
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from simulator.iotcore.broker.connectivity import Connectivity
+    from simulator.iotcore.broker.dialect.dialect import Dialect
     from simulator.iotcore.broker.joints import Answer, Claim, Newcomers, Quotas, ReservedTopics
     from simulator.iotcore.broker.message import Message
+    from simulator.iotcore.broker.peer import Peer
     from simulator.iotcore.broker.session import Session
-    from simulator.iotcore.permissions.identity import Peer
     from simulator.iotcore.registry import Registry
 
 _CLOSED = State.CLOSED
 _PINGRESP = mqtt5.PingRespPacket().write()
-
-
-class ClientSummary(NamedTuple):
-    """One session as shown to people."""
-
-    client_id: str
-    is_connected: bool
-    source_ip: str
-    certificate_id: str
-    keep_alive_s: int
-    subscriptions: int
-    queued: int
-    publishes_in: int
-    publishes_out: int
 
 
 class Broker:
@@ -129,51 +118,29 @@ class Broker:
             counters,
         )
         lifetimes.join(router, distributor)
-        reserved.join(self.admit)
-        self.publish_requests = PublishRequests(
-            registry, account, limits, quotas, reserved, router, counters
+        reserved.join(self.admit, counters.refuse)
+        parts = Parts(
+            registry=registry,
+            account=account,
+            limits=limits,
+            choices=choices,
+            quotas=quotas,
+            reserved=reserved,
+            events=events,
+            subscriptions=subscriptions,
+            lifetimes=lifetimes,
+            router=router,
+            distributor=distributor,
+            outputs=outputs,
+            counters=counters,
         )
-        connecting = Connecting(
-            registry,
-            account,
-            limits,
-            quotas,
-            reserved,
-            events,
-            lifetimes,
-            router,
-            distributor,
-            outputs,
-            counters,
-            {MQTT_5: Mqtt5(limits, choices), MQTT_3_1_1: Mqtt311(choices)},
-            choices,
-            new_id,
-            newcomers,
-        )
-        publishing = Publishing(
-            registry,
-            limits,
-            choices,
-            quotas,
-            subscriptions,
-            lifetimes,
-            router,
-            distributor,
-            outputs,
-            counters,
-        )
-        subscribing = Subscribing(
-            limits,
-            choices,
-            quotas,
-            events,
-            subscriptions,
-            lifetimes,
-            router,
-            distributor,
-            outputs,
-            counters,
-        )
+        self.publish_requests = PublishRequests(parts)
+        dialects: dict[int, Dialect] = {
+            MQTT_5: Mqtt5(limits, choices),
+            MQTT_3_1_1: Mqtt311(choices),
+        }
+        connecting = Connecting(parts, dialects, new_id, newcomers)
+        publishing, subscribing = Publishing(parts), Subscribing(parts)
         steps: dict[Step, Callable[[Connection, bytes, float], None]] = {
             Step.CONNECT: connecting.connect,
             Step.PUBLISH: publishing.publish,
@@ -426,12 +393,12 @@ class Broker:
 
     def clients(self) -> list[ClientSummary]:
         """All sessions, online and stored."""
-        return [_summary(session) for session in self._lifetimes.sessions.values()]
+        return [summary_of(session) for session in self._lifetimes.sessions.values()]
 
     def client(self, client_id: str) -> ClientSummary | None:
         """One session, online or stored."""
         session = self._lifetimes.sessions.get(client_id)
-        return _summary(session) if session is not None else None
+        return summary_of(session) if session is not None else None
 
     @property
     def sessions(self) -> int:
@@ -489,19 +456,3 @@ class Broker:
     def _protocol_error(self, connection: Connection, text: str, now_s: float) -> None:
         if connection.state is not State.CLOSED:
             self._lifetimes.protocol_error(connection, text, now_s)
-
-
-def _summary(session: Session) -> ClientSummary:
-    connection = session.connection
-    certificate = connection.peer.certificate if connection is not None else None
-    return ClientSummary(
-        client_id=session.client_id,
-        is_connected=connection is not None,
-        source_ip=connection.peer.source_ip if connection is not None else "",
-        certificate_id=certificate.certificate_id if certificate is not None else "",
-        keep_alive_s=connection.keep_alive_s if connection is not None else 0,
-        subscriptions=len(session.subscriptions),
-        queued=session.queued,
-        publishes_in=connection.publishes_in if connection is not None else 0,
-        publishes_out=connection.publishes_out if connection is not None else 0,
-    )

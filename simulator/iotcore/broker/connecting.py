@@ -13,27 +13,19 @@ from typing import TYPE_CHECKING
 import mqtt5
 
 from simulator.iotcore.broker import handshake
+from simulator.iotcore.broker.authorization import ALLOWED, Authorizer
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.dialect.mqtt_311 import UNACCEPTABLE_VERSION
 from simulator.iotcore.broker.wire import MQTT_5, MalformedPacket, connect_level
-from simulator.iotcore.permissions.authorization import ALLOWED, Account, Authorizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from simulator.iotcore.broker.choices import Choices
     from simulator.iotcore.broker.connection import Connection
-    from simulator.iotcore.broker.counters import Counters
-    from simulator.iotcore.broker.delivery import Distributor
     from simulator.iotcore.broker.dialect.dialect import Dialect
-    from simulator.iotcore.broker.joints import Newcomers, Quotas, ReservedTopics
-    from simulator.iotcore.broker.lifecycle import LifecycleEvents
-    from simulator.iotcore.broker.lifetimes import Lifetimes
-    from simulator.iotcore.broker.limits import Limits
-    from simulator.iotcore.broker.outputs import Outputs
-    from simulator.iotcore.broker.routing import Router
+    from simulator.iotcore.broker.joints import Newcomers
+    from simulator.iotcore.broker.parts import Parts
     from simulator.iotcore.permissions.identity import Principal
-    from simulator.iotcore.registry import Registry
 
 _MQTT_5_REFUSAL = mqtt5.ConnAckPacket(
     reason_code=mqtt5.ConnAckReasonCode.UNSUPPORTED_PROTOCOL_VERSION
@@ -45,35 +37,24 @@ class Connecting:
 
     def __init__(
         self,
-        registry: Registry,
-        account: Account,
-        limits: Limits,
-        quotas: Quotas,
-        reserved: ReservedTopics,
-        events: LifecycleEvents,
-        lifetimes: Lifetimes,
-        router: Router,
-        distributor: Distributor,
-        outputs: Outputs,
-        counters: Counters,
+        parts: Parts,
         dialects: Mapping[int, Dialect],
-        choices: Choices,
         new_id: Callable[[], str],
         newcomers: Newcomers | None,
     ) -> None:
-        self._registry = registry
-        self._account = account
-        self._limits = limits
-        self._quotas = quotas
-        self._reserved = reserved
-        self._events = events
-        self._lifetimes = lifetimes
-        self._router = router
-        self._distributor = distributor
-        self._outputs = outputs
-        self._counters = counters
+        self._registry = parts.registry
+        self._account = parts.account
+        self._limits = parts.limits
+        self._quotas = parts.quotas
+        self._reserved = parts.reserved
+        self._events = parts.events
+        self._lifetimes = parts.lifetimes
+        self._router = parts.router
+        self._distributor = parts.distributor
+        self._outputs = parts.outputs
+        self._counters = parts.counters
         self._dialects = dialects
-        self._choices = choices
+        self._choices = parts.choices
         self._new_id = new_id
         self._newcomers = newcomers
 
@@ -136,6 +117,7 @@ class Connecting:
             client_id=terms.client_id,
             source_ip=connection.peer.source_ip,
             connect_attributes=terms.connect_attributes,
+            will_topic=None if terms.will is None else terms.will.message.topic,
         )
         connection.client_id = terms.client_id
         connection.session_identifier = self._new_id()

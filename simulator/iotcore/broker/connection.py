@@ -14,11 +14,11 @@ from simulator.iotcore.broker.framing import Framer
 from simulator.iotcore.broker.wire import PacketType
 
 if TYPE_CHECKING:
+    from simulator.iotcore.broker.authorization import Authorizer
     from simulator.iotcore.broker.dialect.dialect import Dialect
+    from simulator.iotcore.broker.peer import Peer
     from simulator.iotcore.broker.routes import Route
     from simulator.iotcore.broker.session import Session, Will
-    from simulator.iotcore.permissions.authorization import Authorizer
-    from simulator.iotcore.permissions.identity import Peer
 
 
 class State(IntEnum):

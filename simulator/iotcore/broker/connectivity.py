@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from simulator.iotcore.broker.connection import Connection
     from simulator.iotcore.broker.lifecycle import DisconnectReason
-    from simulator.iotcore.permissions.identity import Peer
+    from simulator.iotcore.broker.peer import Peer
 
 MEMORY_S: Final = 1_800.0
 ENDS_MAX: Final = 100_000

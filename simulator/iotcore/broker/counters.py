@@ -5,15 +5,13 @@ An event has one cause: what a quota refuses is counted under that quota and now
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from enum import Enum, StrEnum, auto
+from typing import Any, Final, NamedTuple
 
 from simulator.iotcore.throttling.talkers import TopTalkers
 
-if TYPE_CHECKING:
-    from simulator.iotcore.broker.joints import Breach
-
 QUOTA_PREFIX: Final = "quota:"
+_OPERATION_PREFIX: Final = f"{QUOTA_PREFIX}api-"
 
 
 class Cause(StrEnum):
@@ -102,11 +100,72 @@ class Cause(StrEnum):
     QUOTA_REGISTRATIONS = "quota:registrations-per-account"
     QUOTA_STREAM_GETS = "quota:stream-gets-per-account"
     QUOTA_STREAM_DESCRIPTIONS = "quota:stream-descriptions-per-account"
+    QUOTA_CERTIFICATES_REGISTERED = "quota:certificates-registered-per-account"
+
+    # One operation of the HTTP API each.
+    API_CREATE_THING = "quota:api-create-thing"
+    API_UPDATE_THING = "quota:api-update-thing"
+    API_DELETE_THING = "quota:api-delete-thing"
+    API_DESCRIBE_THING = "quota:api-describe-thing"
+    API_LIST_THINGS = "quota:api-list-things"
+    API_ATTACH_THING_PRINCIPAL = "quota:api-attach-thing-principal"
+    API_DETACH_THING_PRINCIPAL = "quota:api-detach-thing-principal"
+    API_CREATE_THING_TYPE = "quota:api-create-thing-type"
+    API_CREATE_THING_GROUP = "quota:api-create-thing-group"
+    API_ADD_THING_TO_THING_GROUP = "quota:api-add-thing-to-thing-group"
+    API_REMOVE_THING_FROM_THING_GROUP = "quota:api-remove-thing-from-thing-group"
+    API_CREATE_KEYS_AND_CERTIFICATE = "quota:api-create-keys-and-certificate"
+    API_CREATE_CERTIFICATE_FROM_CSR = "quota:api-create-certificate-from-csr"
+    API_REGISTER_CERTIFICATE = "quota:api-register-certificate"
+    API_REGISTER_CERTIFICATE_WITHOUT_CA = "quota:api-register-certificate-without-ca"
+    API_DESCRIBE_CERTIFICATE = "quota:api-describe-certificate"
+    API_UPDATE_CERTIFICATE = "quota:api-update-certificate"
+    API_DELETE_CERTIFICATE = "quota:api-delete-certificate"
+    API_CREATE_POLICY = "quota:api-create-policy"
+    API_ATTACH_POLICY = "quota:api-attach-policy"
+    API_DETACH_POLICY = "quota:api-detach-policy"
+    API_CREATE_PROVISIONING_CLAIM = "quota:api-create-provisioning-claim"
+    API_ASSUME_ROLE_WITH_CERTIFICATE = "quota:api-assume-role-with-certificate"
+    API_GET_RETAINED_MESSAGE = "quota:api-get-retained-message"
+    API_LIST_RETAINED_MESSAGES = "quota:api-list-retained-messages"
 
     @property
     def quota(self) -> str | None:
         """The id of the quota, if it is one."""
         return self.value.removeprefix(QUOTA_PREFIX) if self.startswith(QUOTA_PREFIX) else None
+
+    @property
+    def is_of_one_operation(self) -> bool:
+        """Whether it is the rate of one operation of the HTTP API."""
+        return self.startswith(_OPERATION_PREFIX)
+
+
+class Effect(Enum):
+    """What becomes of an event that breaks a quota."""
+
+    OBSERVE = auto()
+    """It goes on, and is only counted."""
+    DISCARD = auto()
+    """It is dropped without an answer, as the service does above the rate per connection."""
+    REFUSE = auto()
+    """It is answered 0x97, "quota exceeded"; a QoS 0 publish has no answer and is dropped."""
+
+
+class Breach(NamedTuple):
+    """A quota is broken.
+
+    Attributes:
+        cause: Which one.
+        effect: What follows.
+    """
+
+    cause: Cause
+    effect: Effect
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the event does not go on."""
+        return self.effect is not Effect.OBSERVE
 
 
 class Counters:

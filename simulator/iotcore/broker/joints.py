@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from simulator.iotcore.broker.topics import (
@@ -22,36 +21,8 @@ from simulator.iotcore.throttling.meter import Meter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.broker.counters import Cause
+    from simulator.iotcore.broker.counters import Breach, Cause
     from simulator.iotcore.broker.message import Message
-
-
-class Effect(Enum):
-    """What becomes of an event that breaks a quota."""
-
-    OBSERVE = auto()
-    """It goes on, and is only counted."""
-    DISCARD = auto()
-    """It is dropped without an answer, as the service does above the rate per connection."""
-    REFUSE = auto()
-    """It is answered 0x97, "quota exceeded"; a QoS 0 publish has no answer and is dropped."""
-
-
-class Breach(NamedTuple):
-    """A quota is broken.
-
-    Attributes:
-        cause: Which one.
-        effect: What follows.
-    """
-
-    cause: Cause
-    effect: Effect
-
-    @property
-    def is_enforced(self) -> bool:
-        """Whether the event does not go on."""
-        return self.effect is not Effect.OBSERVE
 
 
 class Delay(NamedTuple):
@@ -260,6 +231,10 @@ Admit = Callable[["Sequence[Claim]", str, float], bool]
 """`Broker.admit`: whether the quotas let a client's request pass, now."""
 
 
+Breached = Callable[["Cause", str], None]
+"""`Counters.refuse`: counts a request that a service refused because of a quota."""
+
+
 class ReservedTopics(Protocol):
     """The services behind `$` topics: shadow, jobs, commands, rules and so on."""
 
@@ -299,8 +274,8 @@ class ReservedTopics(Protocol):
         """When `advance` has something to do next."""
         ...
 
-    def join(self, admit: Admit, /) -> None:
-        """Name who decides whether quotas let a request pass."""
+    def join(self, admit: Admit, breached: Breached, /) -> None:
+        """Name who decides whether quotas let a request pass, and who counts what they did not."""
         ...
 
 
@@ -357,5 +332,5 @@ class DocumentedTopics:
         """Never."""
         return None
 
-    def join(self, admit: Admit, /) -> None:
+    def join(self, admit: Admit, breached: Breached, /) -> None:
         """No request is counted."""

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Delay, Quotas
     from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.broker.outputs import Outputs
+    from simulator.iotcore.broker.peer import Peer
     from simulator.iotcore.broker.routing import Router
     from simulator.iotcore.broker.session import Will
     from simulator.iotcore.broker.subscriptions import SharedGroup, Subscription, Subscriptions
-    from simulator.iotcore.permissions.identity import Peer
     from simulator.iotcore.registry import Registry
 
 Why = mqtt5.DisconnectReasonCode

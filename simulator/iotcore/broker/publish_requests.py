@@ -10,19 +10,14 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from simulator.iotcore.broker.authorization import ALLOWED, NOT_AUTHORIZED, Authorizer
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.topics import broken_size
-from simulator.iotcore.permissions.authorization import ALLOWED, NOT_AUTHORIZED, Authorizer
 
 if TYPE_CHECKING:
-    from simulator.iotcore.broker.counters import Counters
-    from simulator.iotcore.broker.joints import Quotas, ReservedTopics
-    from simulator.iotcore.broker.limits import Limits
     from simulator.iotcore.broker.message import Message
-    from simulator.iotcore.broker.routing import Router
-    from simulator.iotcore.permissions.authorization import Account
-    from simulator.iotcore.permissions.identity import Peer
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.broker.parts import Parts
+    from simulator.iotcore.broker.peer import Peer
 
 
 class Verdict(Enum):
@@ -40,23 +35,14 @@ class Verdict(Enum):
 class PublishRequests:
     """Judges and routes requests."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        account: Account,
-        limits: Limits,
-        quotas: Quotas,
-        reserved: ReservedTopics,
-        router: Router,
-        counters: Counters,
-    ) -> None:
-        self._registry = registry
-        self._account = account
-        self._limits = limits
-        self._quotas = quotas
-        self._reserved = reserved
-        self._router = router
-        self._counters = counters
+    def __init__(self, parts: Parts) -> None:
+        self._registry = parts.registry
+        self._account = parts.account
+        self._limits = parts.limits
+        self._quotas = parts.quotas
+        self._reserved = parts.reserved
+        self._router = parts.router
+        self._counters = parts.counters
 
     def publish(self, peer: Peer, message: Message, now_s: float) -> Verdict:
         """Publish a message for a client.

@@ -12,27 +12,20 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
-from simulator.iotcore.broker.counters import Cause, Counters
+from simulator.iotcore.broker.authorization import ALLOWED, NOT_AUTHORIZED
+from simulator.iotcore.broker.counters import Breach, Cause, Effect
 from simulator.iotcore.broker.handshake import properties_fault
-from simulator.iotcore.broker.joints import Breach, Effect, Quotas
 from simulator.iotcore.broker.lifecycle import DisconnectReason
-from simulator.iotcore.broker.lifetimes import Lifetimes, Why
+from simulator.iotcore.broker.lifetimes import Why
 from simulator.iotcore.broker.message import Message
 from simulator.iotcore.broker.routes import ROUTES_MAX, PlainPublish, Route
 from simulator.iotcore.broker.topics import broken_size, is_reserved
 from simulator.iotcore.broker.wire import MQTT_5, MalformedPacket
-from simulator.iotcore.permissions.authorization import ALLOWED, NOT_AUTHORIZED
 
 if TYPE_CHECKING:
-    from simulator.iotcore.broker.choices import Choices
     from simulator.iotcore.broker.connection import Connection
-    from simulator.iotcore.broker.delivery import Distributor
-    from simulator.iotcore.broker.limits import Limits
-    from simulator.iotcore.broker.outputs import Outputs
-    from simulator.iotcore.broker.routing import Router
+    from simulator.iotcore.broker.parts import Parts
     from simulator.iotcore.broker.session import Session
-    from simulator.iotcore.broker.subscriptions import Subscriptions
-    from simulator.iotcore.registry import Registry
 
 _QOS_2 = mqtt5.QoS.EXACTLY_ONCE
 _SMALL_HEADER_BYTES = 128
@@ -43,29 +36,17 @@ _TOPIC_CHARACTERS_SHOWN = 100
 class Publishing:
     """Handles PUBLISH and PUBACK packets."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        limits: Limits,
-        choices: Choices,
-        quotas: Quotas,
-        subscriptions: Subscriptions[Session],
-        lifetimes: Lifetimes,
-        router: Router,
-        distributor: Distributor,
-        outputs: Outputs,
-        counters: Counters,
-    ) -> None:
-        self._registry = registry
-        self._subscriptions = subscriptions
-        self._limits = limits
-        self._choices = choices
-        self._quotas = quotas
-        self._lifetimes = lifetimes
-        self._router = router
-        self._distributor = distributor
-        self._outputs = outputs
-        self._counters = counters
+    def __init__(self, parts: Parts) -> None:
+        self._registry = parts.registry
+        self._subscriptions = parts.subscriptions
+        self._limits = parts.limits
+        self._choices = parts.choices
+        self._quotas = parts.quotas
+        self._lifetimes = parts.lifetimes
+        self._router = parts.router
+        self._distributor = parts.distributor
+        self._outputs = parts.outputs
+        self._counters = parts.counters
 
     def publish(self, connection: Connection, wire: bytes, now_s: float) -> None:
         """Take a PUBLISH."""

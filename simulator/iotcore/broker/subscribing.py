@@ -12,25 +12,19 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
-from simulator.iotcore.broker.counters import Cause, Counters
+from simulator.iotcore.broker.authorization import ALLOWED, NOT_AUTHORIZED, Authorizer
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.lifecycle import DisconnectReason
-from simulator.iotcore.broker.lifetimes import Lifetimes, Why
-from simulator.iotcore.broker.subscriptions import Subscription, Subscriptions
+from simulator.iotcore.broker.lifetimes import Why
+from simulator.iotcore.broker.subscriptions import Subscription
 from simulator.iotcore.broker.topics import SHARE, broken_size, is_reserved, split_shared
 from simulator.iotcore.broker.wire import MalformedPacket
-from simulator.iotcore.permissions.authorization import ALLOWED, NOT_AUTHORIZED, Authorizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.broker.choices import Choices
     from simulator.iotcore.broker.connection import Connection
-    from simulator.iotcore.broker.delivery import Distributor
-    from simulator.iotcore.broker.joints import Quotas
-    from simulator.iotcore.broker.lifecycle import LifecycleEvents
-    from simulator.iotcore.broker.limits import Limits
-    from simulator.iotcore.broker.outputs import Outputs
-    from simulator.iotcore.broker.routing import Router
+    from simulator.iotcore.broker.parts import Parts
     from simulator.iotcore.broker.session import Session
 
 _QUOTA_EXCEEDED = 0x97
@@ -43,29 +37,17 @@ _HIGHEST_GRANT = 1
 class Subscribing:
     """Handles SUBSCRIBE and UNSUBSCRIBE packets."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        choices: Choices,
-        quotas: Quotas,
-        events: LifecycleEvents,
-        subscriptions: Subscriptions[Session],
-        lifetimes: Lifetimes,
-        router: Router,
-        distributor: Distributor,
-        outputs: Outputs,
-        counters: Counters,
-    ) -> None:
-        self._limits = limits
-        self._choices = choices
-        self._distributor = distributor
-        self._quotas = quotas
-        self._events = events
-        self._subscriptions = subscriptions
-        self._lifetimes = lifetimes
-        self._router = router
-        self._outputs = outputs
-        self._counters = counters
+    def __init__(self, parts: Parts) -> None:
+        self._limits = parts.limits
+        self._choices = parts.choices
+        self._distributor = parts.distributor
+        self._quotas = parts.quotas
+        self._events = parts.events
+        self._subscriptions = parts.subscriptions
+        self._lifetimes = parts.lifetimes
+        self._router = parts.router
+        self._outputs = parts.outputs
+        self._counters = parts.counters
 
     def subscribe(self, connection: Connection, wire: bytes, now_s: float) -> None:
         """Take a SUBSCRIBE: SUBACK first, then the messages it asks for."""

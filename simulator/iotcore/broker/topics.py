@@ -32,9 +32,11 @@ def topic_fault(
     if "+" in topic or "#" in topic:
         return "a topic name cannot contain the wildcards + and #"
     if topic.startswith(BASIC_INGEST):
-        rule, _, topic = topic[len(BASIC_INGEST) :].partition("/")
-        if not rule or not topic:
-            return "Basic Ingest needs $aws/rules/<rule>/<topic>"
+        # The rule alone is a topic too (AWS IoT SiteWise user guide, "Ingest data using AWS IoT
+        # Core rules": "you send a message to the topic $aws/rules/SiteWiseWindFarmRule").
+        rule, slash, topic = topic[len(BASIC_INGEST) :].partition("/")
+        if not rule or (slash and not topic):
+            return "Basic Ingest needs $aws/rules/<rule> or $aws/rules/<rule>/<topic>"
     return _text_fault(topic, bytes_max, slashes_max)
 
 
@@ -120,6 +122,7 @@ def split_shared(pattern: str) -> SharedFilter | None:
 # SUBSCRIBE must be able to match a topic of the second.
 _THING = "$aws/things/+/"
 _PUBLISHABLE = (
+    "$aws/rules/+",
     "$aws/rules/+/#",
     f"{_THING}shadow/get",
     f"{_THING}shadow/update",

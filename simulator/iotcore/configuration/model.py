@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from pydantic import (
 from certs.store import DEFAULT_ROOT
 from simulator.iotcore.broker.choices import Choices
 from simulator.iotcore.clock import TRAVEL_MAX_S
+from simulator.iotcore.registry import EventType
 from simulator.iotcore.services.shadow_store import ShadowLimits
 from simulator.iotcore.throttling.account import Mode
 from simulator.quotas.files import DEFAULT, LOW
@@ -50,21 +51,6 @@ _TEMPLATE: Final = re.compile(r"[0-9A-Za-z_-]{1,36}", re.ASCII)
 _AUTHORIZER: Final = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
 _TOKEN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _READER: Final = re.compile(r"[0-9a-fA-F]{64}|[a-zA-Z0-9:_-]{1,128}", re.ASCII)
-
-EventType: TypeAlias = Literal[
-    "THING",
-    "THING_GROUP",
-    "THING_TYPE",
-    "THING_GROUP_MEMBERSHIP",
-    "THING_GROUP_HIERARCHY",
-    "THING_TYPE_ASSOCIATION",
-    "JOB",
-    "JOB_EXECUTION",
-    "POLICY",
-    "CERTIFICATE",
-    "CA_CERTIFICATE",
-]
-"""Kinds of events of the registry and of jobs (AWS IoT API Reference, `EventType`)."""
 
 
 def _written(pattern: re.Pattern[str], what: str) -> AfterValidator:
@@ -303,6 +289,10 @@ class Shadows(Part):
     deletion_takes_a_version: bool = Field(
         _SHADOWS.deletion_takes_a_version,
         description="whether versions after a deletion leave one number out",
+    )
+    things_must_exist: bool = Field(
+        _SHADOWS.things_must_exist,
+        description="whether a shadow of a thing that is not in the registry is refused with 404",
     )
     shadows: int = Field(
         _SHADOWS.shadows, ge=0, le=10_000_000, description="most shadows; AWS has no such limit"

@@ -17,9 +17,8 @@ from simulator.iotcore.registry import is_certificate_id
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 
@@ -27,13 +26,12 @@ class Attachments:
     """The operations on what policies are attached to.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes and reads ARNs.
+        resources: What is shown and changed.
     """
 
-    def __init__(self, registry: Registry, names: Names) -> None:
-        self._registry = registry
-        self._names = names
+    def __init__(self, resources: Resources) -> None:
+        self._registry = resources.registry
+        self._names = resources.names
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""

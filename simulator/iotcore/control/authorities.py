@@ -40,10 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 SAME_SUBJECT_MAX: Final = 10
@@ -78,10 +76,7 @@ class Authorities:
     """The operations on CAs and on the registration code.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
         new_id: Makes registration codes.
         just_in_time: Is told of CAs with automatic registration.
         template_body: Body in force of a provisioning template, or None.
@@ -89,18 +84,15 @@ class Authorities:
 
     def __init__(
         self,
-        registry: Registry,
-        names: Names,
-        tags: Tags,
-        unix_s_at_zero: float,
+        resources: Resources,
         new_id: Callable[[], str],
         just_in_time: JustInTimeAuthorities | None,
         template_body: Callable[[str], str | None],
     ) -> None:
-        self._registry = registry
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+        self._registry = resources.registry
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
         self._new_id = new_id
         self._just_in_time = just_in_time
         self._template_body = template_body
@@ -157,7 +149,7 @@ class Authorities:
         if key in self._registry.authorities:
             raise AlreadyExists("CA certificate is already registered.", key, self._arn(key))
         self._check_room(certificate)
-        tags, unix_s = members.tags(), self._unix_s_at_zero + now_s
+        tags, unix_s = members.tags(), self._unix_s(now_s)
         record = RegisteredAuthority(
             ca_id=key,
             pem=pem,
@@ -213,7 +205,7 @@ class Authorities:
             auto_registration=(
                 found.auto_registration if automatic is None else automatic == "ENABLE"
             ),
-            modified_s=self._unix_s_at_zero + now_s,
+            modified_s=self._unix_s(now_s),
             version=found.version + 1,
         )
         if members.flag("removeAutoRegistration") is True:

@@ -24,10 +24,8 @@ from simulator.iotcore.services.members import without_nulls
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 AUTHORIZERS_MAX: Final = 10
@@ -44,18 +42,15 @@ class Authorizers:
     """The operations on custom authorizers.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
     """
 
-    def __init__(self, registry: Registry, names: Names, tags: Tags, unix_s_at_zero: float) -> None:
-        self._registry = registry
-        self._authorizers = registry.authorizers
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+    def __init__(self, resources: Resources) -> None:
+        self._registry = resources.registry
+        self._authorizers = resources.registry.authorizers
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -73,7 +68,7 @@ class Authorizers:
     def create_authorizer(self, request: Request, now_s: float) -> tuple[Result, list[Answer]]:
         """CreateAuthorizer."""
         members = ControlMembers(request)
-        name, unix_s = _name(members), self._unix_s_at_zero + now_s
+        name, unix_s = _name(members), self._unix_s(now_s)
         wanted = CustomAuthorizer(
             name=name,
             function_arn=members.required_text("authorizerFunctionArn", longest=2_048),
@@ -114,7 +109,7 @@ class Authorizers:
             signing_keys=found.signing_keys if keys is None else keys,
             is_active=found.is_active if status is None else status == "ACTIVE",
             caches_for_http=found.caches_for_http if caches is None else caches,
-            modified_s=self._unix_s_at_zero + now_s,
+            modified_s=self._unix_s(now_s),
         )
         _check(changed)
         self._authorizers.put(found.name, changed)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.registry import RegisteredAuthority, RegisteredCertificate, Registry
+    from simulator.iotcore.control.resources import Resources
+    from simulator.iotcore.registry import RegisteredAuthority, RegisteredCertificate
     from simulator.iotcore.services.members import Request, Result
     from simulator.iotcore.services.provisioning_authority import (
         CertificateAuthority,
@@ -53,23 +53,15 @@ class Certificates:
     """The operations on client certificates.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
+        resources: What is shown and changed.
         authority: Makes certificates.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        names: Names,
-        authority: CertificateAuthority,
-        unix_s_at_zero: float,
-    ) -> None:
-        self._registry = registry
-        self._names = names
+    def __init__(self, resources: Resources, authority: CertificateAuthority) -> None:
+        self._registry = resources.registry
+        self._names = resources.names
         self._authority = authority
-        self._unix_s_at_zero = unix_s_at_zero
+        self._unix_s = resources.unix_s
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -92,7 +84,7 @@ class Certificates:
     ) -> tuple[Result, list[Answer]]:
         """CreateKeysAndCertificate."""
         status = _initial_status(ControlMembers(request))
-        issued = self._authority.create(self._unix_s_at_zero + now_s)
+        issued = self._authority.create(self._unix_s(now_s))
         keys = {"PublicKey": issued.public_key_pem, "PrivateKey": issued.private_key_pem}
         return self._issued(issued, status, now_s) | {"keyPair": without_nulls(keys)}, []
 
@@ -104,7 +96,7 @@ class Certificates:
         csr = members.required_text("certificateSigningRequest", longest=CSR_CHARACTERS_MAX)
         status = _initial_status(members)
         try:
-            issued = self._authority.sign(csr, self._unix_s_at_zero + now_s)
+            issued = self._authority.sign(csr, self._unix_s(now_s))
         except ConfigurationError as error:
             raise invalid(f"Certificate signing request is invalid: {error.what}") from error
         return self._issued(issued, status, now_s), []
@@ -114,7 +106,7 @@ class Certificates:
             issued.certificate_id,
             status,
             pem=issued.certificate_pem,
-            unix_s=self._unix_s_at_zero + now_s,
+            unix_s=self._unix_s(now_s),
         )
         return self._named(issued.certificate_id) | {"certificatePem": issued.certificate_pem}
 
@@ -158,7 +150,7 @@ class Certificates:
                 "The certificate is already registered.", key, self._names.arn("cert", key)
             )
         self._registry.register_certificate(
-            key, status, pem=pem, ca_id=ca_id, mode=mode, unix_s=self._unix_s_at_zero + now_s
+            key, status, pem=pem, ca_id=ca_id, mode=mode, unix_s=self._unix_s(now_s)
         )
         return self._named(key)
 
@@ -218,7 +210,7 @@ class Certificates:
         status = CertificateStatus(wanted)
         if found.status is CertificateStatus.REVOKED and status is not found.status:
             raise wrong_state(f"Certificate {found.certificate_id} is revoked")
-        self._registry.set_status(found.certificate_id, status, unix_s=self._unix_s_at_zero + now_s)
+        self._registry.set_status(found.certificate_id, status, unix_s=self._unix_s(now_s))
         return {}, []
 
     def delete_certificate(self, request: Request, _now_s: float) -> tuple[Result, list[Answer]]:

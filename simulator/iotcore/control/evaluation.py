@@ -16,16 +16,18 @@ from simulator.iotcore.control.failures import invalid, not_found
 from simulator.iotcore.control.names import POLICY_NAME
 from simulator.iotcore.control.reading import ControlMembers
 from simulator.iotcore.permissions.identity import ClientCertificate
-from simulator.iotcore.permissions.policy import Action, Permissions, Policy
+from simulator.iotcore.permissions.policy import Action, Permissions, Policy, allows_everything
+from simulator.iotcore.permissions.variables import thing_values
 from simulator.iotcore.registry import is_certificate_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names, Target
+    from simulator.iotcore.control.names import Target
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.registry import Registry, Thing
+    from simulator.iotcore.control.resources import Resources
+    from simulator.iotcore.registry import Thing
     from simulator.iotcore.services.members import Request, Result
 
 INFOS_MAX: Final = 10
@@ -36,26 +38,19 @@ _ACTIONS: Final = {
     "SUBSCRIBE": Action.SUBSCRIBE,
     "RECEIVE": Action.RECEIVE,
 }
-_EVERYTHING: Final = Policy.parse(
-    "everything",
-    {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"},
-    },
-)
+_EVERYTHING: Final = allows_everything("everything")
 
 
 class Evaluation:
     """The operations that look at what policies allow.
 
     Args:
-        registry: What is looked at.
-        names: Makes and reads ARNs.
+        resources: What is looked at.
     """
 
-    def __init__(self, registry: Registry, names: Names) -> None:
-        self._registry = registry
-        self._names = names
+    def __init__(self, resources: Resources) -> None:
+        self._registry = resources.registry
+        self._names = resources.names
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -151,14 +146,7 @@ class Evaluation:
         if client_id is not None:
             values["iot:clientid"] = (client_id,)
             thing = self._registry.thing_of(principal, client_id) if principal else None
-        values["iot:connection.thing.isattached"] = ("true" if thing else "false",)
-        if thing is not None:
-            values["iot:connection.thing.thingname"] = (thing.name,)
-            if thing.type_name is not None:
-                values["iot:connection.thing.thingtypename"] = (thing.type_name,)
-            for name, value in thing.attributes.items():
-                values[f"iot:connection.thing.attributes[{name.lower()}]"] = (value,)
-        return values
+        return values | thing_values(thing)
 
     def _principal(self, members: ControlMembers) -> str | None:
         text = members.text("principal")

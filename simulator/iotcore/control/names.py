@@ -13,7 +13,7 @@ from simulator.iotcore.control.failures import invalid
 from simulator.iotcore.registry import is_certificate_id
 
 if TYPE_CHECKING:
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
 
 THING_NAME: Final = r"[a-zA-Z0-9:_-]{1,128}"
 """Names of things, thing types and thing groups (`iot` service model)."""

@@ -15,6 +15,7 @@ from simulator.iotcore.control.certificates import Certificates
 from simulator.iotcore.control.evaluation import Evaluation
 from simulator.iotcore.control.names import Names
 from simulator.iotcore.control.policies import PolicyCatalogue
+from simulator.iotcore.control.resources import Resources
 from simulator.iotcore.control.role_aliases import RoleAliases
 from simulator.iotcore.control.settings import Settings
 from simulator.iotcore.control.tags import Tags
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.authorities import JustInTimeAuthorities
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.provisioning_authority import CertificateAuthority
 
@@ -72,18 +73,19 @@ class ControlPlane:
     ) -> None:
         names = Names(account)
         tags = Tags(registry, names)
-        self._settings = Settings(registry, unix_s_at_zero, endpoints or {}, events_changed)
+        resources = Resources(registry, names, tags, unix_s_at_zero)
+        self._settings = Settings(resources, endpoints or {}, events_changed)
         parts = (
-            Things(registry, names, thing_deleted),
-            ThingTypes(registry, names, tags, unix_s_at_zero),
-            ThingGroups(registry, names, tags, unix_s_at_zero, groups_changed),
-            Certificates(registry, names, authority, unix_s_at_zero),
-            Authorities(registry, names, tags, unix_s_at_zero, new_id, just_in_time, template_body),
-            PolicyCatalogue(registry, names, tags, unix_s_at_zero),
-            Attachments(registry, names),
-            Evaluation(registry, names),
-            RoleAliases(registry, names, tags, unix_s_at_zero),
-            Authorizers(registry, names, tags, unix_s_at_zero),
+            Things(resources, thing_deleted),
+            ThingTypes(resources),
+            ThingGroups(resources, groups_changed),
+            Certificates(resources, authority),
+            Authorities(resources, new_id, just_in_time, template_body),
+            PolicyCatalogue(resources),
+            Attachments(resources),
+            Evaluation(resources),
+            RoleAliases(resources),
+            Authorizers(resources),
             tags,
             self._settings,
         )

@@ -22,10 +22,9 @@ from simulator.iotcore.services.failures import ServiceFailure
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry, StoredPolicy
+    from simulator.iotcore.control.resources import Resources
+    from simulator.iotcore.registry import StoredPolicy
     from simulator.iotcore.services.members import Request, Result
 
 DOCUMENT_CHARACTERS_MAX: Final = 404_600
@@ -36,18 +35,15 @@ class PolicyCatalogue:
     """The operations on policies and policy versions.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
     """
 
-    def __init__(self, registry: Registry, names: Names, tags: Tags, unix_s_at_zero: float) -> None:
-        self._registry = registry
-        self._policies = registry.policies
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+    def __init__(self, resources: Resources) -> None:
+        self._registry = resources.registry
+        self._policies = resources.registry.policies
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -76,7 +72,7 @@ class PolicyCatalogue:
                 name,
                 self._arn(name),
             )
-        self._registry.put_policy(policy, unix_s=self._unix_s_at_zero + now_s)
+        self._registry.put_policy(policy, unix_s=self._unix_s(now_s))
         self._tags.put(self._arn(name), tags)
         return {
             "policyName": name,
@@ -136,9 +132,7 @@ class PolicyCatalogue:
                 f"({VERSIONS_MAX})",
                 409,
             )
-        version = self._policies.add_version(
-            policy, self._unix_s_at_zero + now_s, is_default=is_default
-        )
+        version = self._policies.add_version(policy, self._unix_s(now_s), is_default=is_default)
         return {
             "policyArn": self._arn(found.name),
             "policyDocument": policy.document,
@@ -180,7 +174,7 @@ class PolicyCatalogue:
         members = ControlMembers(request)
         found = self._known(members)
         number = _version(members, found)
-        self._policies.set_default(found.name, number, self._unix_s_at_zero + now_s)
+        self._policies.set_default(found.name, number, self._unix_s(now_s))
         return {}, []
 
     def delete_policy_version(self, request: Request, now_s: float) -> tuple[Result, list[Answer]]:
@@ -192,7 +186,7 @@ class PolicyCatalogue:
             raise delete_conflict(
                 f"Cannot delete the default version of a policy (name={found.name})"
             )
-        self._policies.delete_version(found.name, number, self._unix_s_at_zero + now_s)
+        self._policies.delete_version(found.name, number, self._unix_s(now_s))
         return {}, []
 
     # Inside

@@ -15,10 +15,8 @@ from simulator.iotcore.registry import RoleAlias
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 ALIASES_MAX: Final = 100
@@ -33,17 +31,14 @@ class RoleAliases:
     """The operations on role aliases.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
     """
 
-    def __init__(self, registry: Registry, names: Names, tags: Tags, unix_s_at_zero: float) -> None:
-        self._aliases = registry.role_aliases
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+    def __init__(self, resources: Resources) -> None:
+        self._aliases = resources.registry.role_aliases
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -58,7 +53,7 @@ class RoleAliases:
     def create_role_alias(self, request: Request, now_s: float) -> tuple[Result, list[Answer]]:
         """CreateRoleAlias."""
         members = ControlMembers(request)
-        name, unix_s = _name(members), self._unix_s_at_zero + now_s
+        name, unix_s = _name(members), self._unix_s(now_s)
         role_arn = members.required_text("roleArn", pattern=_ROLE)
         duration_s, tags = _duration(members) or _DEFAULT_DURATION_S, members.tags()
         if name in self._aliases:
@@ -91,7 +86,7 @@ class RoleAliases:
             found,
             role_arn=members.text("roleArn", pattern=_ROLE) or found.role_arn,
             duration_s=_duration(members) or found.duration_s,
-            modified_s=self._unix_s_at_zero + now_s,
+            modified_s=self._unix_s(now_s),
         )
         self._aliases.put(found.name, changed)
         return self._named(found.name), []

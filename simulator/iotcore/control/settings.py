@@ -1,16 +1,18 @@
 """What the account says of itself: its endpoints and which events it publishes.
 
 Sources: AWS IoT API reference, DescribeEndpoint and UpdateEventConfigurations; developer guide,
-"Event messages". Every event is off until it is switched on. Of these, events of jobs and job
-executions are published here; the switches of the others are kept and shown.
+"Event messages". Every event is off until it is switched on. Of these, events of jobs, job
+executions, things and memberships are published here; the switches of the others are kept and
+shown.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from simulator.iotcore.control.failures import invalid
 from simulator.iotcore.control.reading import ControlMembers
+from simulator.iotcore.registry import EventType
 from simulator.iotcore.services.members import without_nulls
 
 if TYPE_CHECKING:
@@ -18,22 +20,10 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
-EVENT_TYPES: Final = (
-    "THING",
-    "THING_GROUP",
-    "THING_TYPE",
-    "THING_GROUP_MEMBERSHIP",
-    "THING_GROUP_HIERARCHY",
-    "THING_TYPE_ASSOCIATION",
-    "JOB",
-    "JOB_EXECUTION",
-    "POLICY",
-    "CERTIFICATE",
-    "CA_CERTIFICATE",
-)
+EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 DATA: Final = "iot:Data"
 
 
@@ -41,21 +31,19 @@ class Settings:
     """The operations on endpoints and event configurations.
 
     Args:
-        registry: Where the event configurations are kept.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What keeps the event configurations.
         endpoints: Address by endpoint type. `iot:Data` is that of `iot:Data-ATS` unless named.
         events_changed: Called with every event type and whether it is on.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        unix_s_at_zero: float,
+        resources: Resources,
         endpoints: Mapping[str, str],
         events_changed: Callable[[Mapping[str, bool]], None],
     ) -> None:
-        self._registry = registry
-        self._unix_s_at_zero = unix_s_at_zero
+        self._registry = resources.registry
+        self._unix_s = resources.unix_s
         self._endpoints = endpoints
         self._events_changed = events_changed
 
@@ -104,7 +92,7 @@ class Settings:
             for kind in EVENT_TYPES
             if kind in given
         }
-        self._registry.set_events(changes, self._unix_s_at_zero + now_s)
+        self._registry.set_events(changes, self._unix_s(now_s))
         self.apply_events()
         return {}, []
 

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 ATTRIBUTES_MAX: Final = 50
@@ -38,26 +36,16 @@ class ThingGroups:
     """The operations on thing groups.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes and reads ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
         changed: Called with (now_s) after memberships changed.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        names: Names,
-        tags: Tags,
-        unix_s_at_zero: float,
-        changed: Callable[[float], Sequence[Answer]],
-    ) -> None:
-        self._registry = registry
-        self._groups = registry.groups
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+    def __init__(self, resources: Resources, changed: Callable[[float], Sequence[Answer]]) -> None:
+        self._registry = resources.registry
+        self._groups = resources.registry.groups
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
         self._changed = changed
 
     def operations(self) -> dict[str, Operation]:
@@ -91,7 +79,7 @@ class ThingGroups:
                 parent,
                 description,
                 attributes,
-                created_s=self._unix_s_at_zero + now_s,
+                created_s=self._unix_s(now_s),
             )
             try:
                 self._groups.create(found)

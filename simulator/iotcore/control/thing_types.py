@@ -16,10 +16,8 @@ from simulator.iotcore.services.members import Members, without_nulls
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.control.tags import Tags
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 DELETION_WAIT_S: Final = 300
@@ -31,17 +29,14 @@ class ThingTypes:
     """The operations on thing types.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes ARNs.
-        tags: Keeps the tags.
-        unix_s_at_zero: Unix time when the broker's clock shows zero.
+        resources: What is shown and changed.
     """
 
-    def __init__(self, registry: Registry, names: Names, tags: Tags, unix_s_at_zero: float) -> None:
-        self._registry = registry
-        self._names = names
-        self._tags = tags
-        self._unix_s_at_zero = unix_s_at_zero
+    def __init__(self, resources: Resources) -> None:
+        self._registry = resources.registry
+        self._names = resources.names
+        self._tags = resources.tags
+        self._unix_s = resources.unix_s
 
     def operations(self) -> dict[str, Operation]:
         """The operations by AWS's name."""
@@ -63,7 +58,7 @@ class ThingTypes:
         found = self._registry.types.get(name)
         if found is None:
             wanted.type_id = self._registry.fresh_id(name)
-            wanted.created_s = self._unix_s_at_zero + now_s
+            wanted.created_s = self._unix_s(now_s)
             self._registry.types.put(name, wanted)
             self._tags.put(self._arn(name), tags)
             found = wanted
@@ -110,7 +105,7 @@ class ThingTypes:
         if members.flag("undoDeprecate") is True:
             found.deprecated_s = None
         elif found.deprecated_s is None:
-            found.deprecated_s = self._unix_s_at_zero + now_s
+            found.deprecated_s = self._unix_s(now_s)
         self._registry.types.put(found.name, found)
         return {}, []
 
@@ -120,7 +115,7 @@ class ThingTypes:
         since_s = found.deprecated_s
         if since_s is None:
             raise invalid(f"Cannot delete thing type {found.name}: it is not deprecated")
-        if self._unix_s_at_zero + now_s < since_s + DELETION_WAIT_S:
+        if self._unix_s(now_s) < since_s + DELETION_WAIT_S:
             raise invalid(
                 f"Cannot delete thing type {found.name}: wait for 5 minutes after its deprecation"
             )

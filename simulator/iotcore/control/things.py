@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from simulator.iotcore.broker.joints import Answer
-    from simulator.iotcore.control.names import Names
     from simulator.iotcore.control.operation import Operation
-    from simulator.iotcore.registry import Registry
+    from simulator.iotcore.control.resources import Resources
     from simulator.iotcore.services.members import Request, Result
 
 ATTRIBUTES_MAX: Final = 3
@@ -42,19 +41,17 @@ class Things:
     """The operations on things.
 
     Args:
-        registry: What is shown and changed.
-        names: Makes and reads ARNs.
+        resources: What is shown and changed.
         deleted: Called with (thing name, now_s) after a thing was deleted.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        names: Names,
+        resources: Resources,
         deleted: Callable[[str, float], Sequence[Answer]],
     ) -> None:
-        self._registry = registry
-        self._names = names
+        self._registry = resources.registry
+        self._names = resources.names
         self._deleted = deleted
 
     def operations(self) -> dict[str, Operation]:

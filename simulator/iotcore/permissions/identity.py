@@ -1,4 +1,4 @@
-"""What the broker knows about the other end of a connection: who it is and where it came from.
+"""Who a client is, and what policies see of that.
 
 A principal is a client certificate, the identity behind AWS credentials, or what a custom
 authorizer made of a token. Pure: each was verified before it comes here. Names are read from a
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from simulator.iotcore.permissions.policy import Policy
+from simulator.iotcore.permissions.policy import Policy, allows_everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from simulator.iotcore.broker.lifecycle import DisconnectReason
     from simulator.iotcore.registry import Registry, Thing
 
 # Developer guide, "Certificate policy variables": variable name -> attribute type.
@@ -40,13 +39,7 @@ _NAME_FIELDS = {
 }
 
 
-IAM_ALLOWS_EVERYTHING: Final = Policy.parse(
-    "iam",
-    {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"},
-    },
-)
+IAM_ALLOWS_EVERYTHING: Final = allows_everything("iam")
 """In the place of IAM, which is not emulated."""
 
 
@@ -181,44 +174,3 @@ class AuthorizedToken(Principal):
     def exclusive_thing(self, registry: Registry) -> Thing | None:  # noqa: ARG002 - no thing
         """None, as above."""
         return None
-
-
-class Lapse(NamedTuple):
-    """When a connection ends because what it was opened with ran out.
-
-    Attributes:
-        after_s: Counted from CONNACK.
-        reason: For the lifecycle event.
-    """
-
-    after_s: float
-    reason: DisconnectReason
-
-
-class Peer:
-    """The other end of a connection.
-
-    Args:
-        certificate: Its client certificate, if it sent one.
-        source_ip: Its address as text.
-        source_port: Its port.
-        principal: Who it is; by default its certificate, and without one nobody.
-        lapse: When its connection ends by itself.
-    """
-
-    __slots__ = ("certificate", "lapse", "principal", "source_ip", "source_port")
-
-    def __init__(
-        self,
-        certificate: ClientCertificate | None,
-        source_ip: str,
-        source_port: int = 0,
-        *,
-        principal: Principal | None = None,
-        lapse: Lapse | None = None,
-    ) -> None:
-        self.certificate = certificate
-        self.source_ip = source_ip
-        self.source_port = source_port
-        self.principal = principal or certificate
-        self.lapse = lapse

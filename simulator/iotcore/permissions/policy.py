@@ -144,10 +144,23 @@ _OPERATORS: Final[
     "stringnotequalsignorecase": (_equals_ignoring_case, True),
     "stringlike": (_string_equals, False),
     "stringnotlike": (_string_equals, True),
+    "arnequals": (_string_equals, False),
+    "arnlike": (_string_equals, False),
+    "arnnotequals": (_string_equals, True),
+    "arnnotlike": (_string_equals, True),
     "ipaddress": (_in_network, False),
     "notipaddress": (_in_network, True),
 }
-_WILDCARD_OPERATORS = {"stringlike", "stringnotlike"}
+_WILDCARD_OPERATORS = {
+    "stringlike",
+    "stringnotlike",
+    "arnequals",
+    "arnlike",
+    "arnnotequals",
+    "arnnotlike",
+}
+"""ArnEquals and ArnLike do the same (IAM user guide, "IAM JSON policy elements: condition
+operators")."""
 _NETWORK_OPERATORS = {"ipaddress", "notipaddress"}
 
 
@@ -235,6 +248,12 @@ class Policy:
         return cls(name, parsed, frozenset(owners), written)
 
 
+def allows_everything(name: str) -> Policy:
+    """A policy that allows every action on every resource."""
+    statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    return Policy.parse(name, {"Version": "2012-10-17", "Statement": statement})
+
+
 class Permissions:
     """Policies bound to one connection: which resources it may use with which action.
 
@@ -242,7 +261,7 @@ class Permissions:
         policies: The policies attached to the connection's certificate.
         values: Policy variables and condition keys of the connection, lower-case names.
         connect_values: Further condition keys that exist only in the Connect request
-            (`iot:ConnectAttributes`).
+            (`iot:ConnectAttributes`, `iot:LastWillTopic`).
     """
 
     __slots__ = ("_allows", "_denies")
@@ -278,10 +297,6 @@ class Permissions:
         return any(p.matches(resource_arn) for p in self._allows[action]) and not any(
             p.matches(resource_arn) for p in self._denies[action]
         )
-
-    def allows_every_resource(self, action: Action) -> bool:
-        """Whether the action is allowed whatever the resource."""
-        return "" in self.allowed_prefixes(action, "")
 
     def allowed_prefixes(self, action: Action, arn_prefix: str) -> tuple[str, ...]:
         """Prefixes of resource names for which the action is certainly allowed.
@@ -370,7 +385,11 @@ def _conditions_of(where: str, name: str, keys: Any) -> Iterable[_Condition]:
     if not isinstance(keys, dict):
         raise _bad(where, f"Condition {name} must be an object of keys")
     for key, value in keys.items():
-        expected = _strings(where, f"Condition {name} {key}", _booleans_as_text(value))
+        # An empty list is no mistake: the guide's "Connect policy examples" allow connections that
+        # use no attribute with it.
+        expected: tuple[str, ...] = ()
+        if value != []:
+            expected = _strings(where, f"Condition {name} {key}", _booleans_as_text(value))
         for text in expected:
             _check_variables(where, text)
             if operator in _NETWORK_OPERATORS:

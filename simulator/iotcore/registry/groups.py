@@ -29,10 +29,16 @@ class ThingGroups:
 
     Args:
         changed: Called after every change.
+        moved: Called with (thing name, group, "ADDED" or "REMOVED") after a thing joined or left.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        moved: Callable[[str, ThingGroup, str], None] = lambda _thing, _group, _operation: None,
+    ) -> None:
         self._changed = changed
+        self._moved = moved
         self._groups: dict[str, ThingGroup] = {}
         self._children: dict[str, dict[str, None]] = {}
         self._things: dict[str, dict[str, None]] = {}
@@ -112,12 +118,15 @@ class ThingGroups:
         group = self._groups.pop(name, None)
         if group is None:
             return
-        for thing in self._things.pop(name, {}):
+        members = self._things.pop(name, {})
+        for thing in members:
             self._leave(thing, name)
         self._children.pop(name, None)
         if group.parent is not None:
             del self._children[group.parent][name]
         self._changed()
+        for thing in members:
+            self._moved(thing, group, "REMOVED")
 
     def touched(self) -> None:
         """Description or attributes of a group have changed."""
@@ -141,15 +150,23 @@ class ThingGroups:
             found.update(self._things.get(name, {}))
         return list(found)
 
-    def obstacle(self, thing_name: str, group: str, leaving: Iterable[str] = ()) -> str | None:
+    def obstacle(
+        self,
+        thing_name: str,
+        group: str,
+        leaving: Iterable[str] = (),
+        joining: Iterable[str] = (),
+    ) -> str | None:
         """Why AWS would not let a thing join a group, or None.
 
         Args:
             thing_name: The thing.
             group: A known group it is not in.
             leaving: Groups it leaves at the same time.
+            joining: Other known groups it joins at the same time.
         """
-        rest = [name for name in self.of(thing_name) if name not in set(leaving)]
+        left = set(leaving)
+        rest = [*(name for name in self.of(thing_name) if name not in left), *joining]
         if len(rest) >= GROUPS_PER_THING_MAX:
             return f"a thing can be in at most {GROUPS_PER_THING_MAX} thing groups"
         root = self.lineage(group)[-1]
@@ -161,16 +178,17 @@ class ThingGroups:
     def add(self, thing_name: str, group: str, /) -> None:
         """Put a thing into a group; a second time changes nothing.
 
-        `obstacle` is not asked: provisioning joins groups before it leaves others.
+        `obstacle` is not asked: whoever adds has asked it.
 
         Raises:
             ConfigurationError: There is no such group.
         """
-        self._known(group)
+        found = self._known(group)
         if not self.has(group, thing_name):
             self._of.setdefault(thing_name, {})[group] = None
             self._things.setdefault(group, {})[thing_name] = None
             self._changed()
+            self._moved(thing_name, found, "ADDED")
 
     def remove(self, thing_name: str, group: str, /) -> None:
         """Take a thing out of a group; one that is not in it stays out."""
@@ -178,6 +196,7 @@ class ThingGroups:
             self._leave(thing_name, group)
             del self._things[group][thing_name]
             self._changed()
+            self._moved(thing_name, self._groups[group], "REMOVED")
 
     def forget_thing(self, thing_name: str) -> None:
         """Take a thing out of all of its groups."""

@@ -1,4 +1,4 @@
-"""What the registry keeps of each certificate, thing, type, group, policy, CA and alias.
+"""What the registry keeps of each certificate, thing, type, group, policy, CA and so on.
 
 Plain records: no rules, no relations but the names of what is attached. Times are Unix time in
 seconds; versions count changes from 1, as the AWS IoT API shows them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 
 class CertificateStatus(StrEnum):
@@ -246,5 +247,36 @@ class CustomAuthorizer:
     is_active: bool = False
     signing_disabled: bool = False
     caches_for_http: bool = False
+    created_s: float = 0.0
+    modified_s: float = 0.0
+
+
+EventType: TypeAlias = Literal[
+    "THING",
+    "THING_GROUP",
+    "THING_TYPE",
+    "THING_GROUP_MEMBERSHIP",
+    "THING_GROUP_HIERARCHY",
+    "THING_TYPE_ASSOCIATION",
+    "JOB",
+    "JOB_EXECUTION",
+    "POLICY",
+    "CERTIFICATE",
+    "CA_CERTIFICATE",
+]
+"""Kinds of events of the registry and of jobs (AWS IoT API reference, `EventType`)."""
+
+
+@dataclass(slots=True)
+class EventConfigurations:
+    """Which events the account publishes.
+
+    Attributes:
+        enabled: Event type -> whether it is on; what is missing is off.
+        created_s: When the configuration was first changed; 0 before.
+        modified_s: When it was last changed.
+    """
+
+    enabled: dict[str, bool] = field(default_factory=dict)
     created_s: float = 0.0
     modified_s: float = 0.0

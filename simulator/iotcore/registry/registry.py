@@ -9,7 +9,6 @@ permissions must be computed again. Knows nothing about files, requests or conne
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, bisect_right, insort
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,21 +20,24 @@ from simulator.iotcore.registry.records import (
     CertificateMode,
     CertificateStatus,
     CustomAuthorizer,
+    EventConfigurations,
     RegisteredAuthority,
     RegisteredCertificate,
     RoleAlias,
     Thing,
     ThingType,
 )
-from simulator.iotcore.registry.saved import EventConfigurations, Saved
+from simulator.iotcore.registry.saved import Saved
 from simulator.iotcore.registry.shelf import Shelf
+from simulator.iotcore.registry.things import Things
 from simulator.iotcore.registry.trust import needs_anchor, trust_anchors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulator.iotcore.permissions.policy import Policy
-    from simulator.iotcore.registry.records import Identity
+    from simulator.iotcore.registry.records import Identity, ThingGroup
+    from simulator.iotcore.registry.watcher import Watcher
 
 POLICIES_PER_CERTIFICATE_MAX: Final = 10
 """AWS IoT Core quota "policies attached to a certificate or Cognito identity"."""
@@ -61,9 +63,11 @@ class Registry:
         authorities: CAs of one's own, by certificate id.
         role_aliases: Role aliases.
         authorizers: Custom authorizers.
+        tags: Tags by the ARN of what they are on.
         default_authorizer: Name of the authorizer of connections that name none.
         registration_code: What a verification certificate must be issued to, if one was asked for.
         events: Which events are published.
+        watcher: Is told of changes of things and memberships; nobody by default.
     """
 
     def __init__(self, unix_s: float = 0.0) -> None:
@@ -71,7 +75,7 @@ class Registry:
         self.trust_revision = 0
         self.changes = 0
         self.types: Shelf[ThingType] = Shelf(self._noted)
-        self.groups = ThingGroups(self._changed)
+        self.groups = ThingGroups(self._changed, self._membership_changed)
         self.policies = Policies(self._changed)
         self.authorities: Shelf[RegisteredAuthority] = Shelf(self._trust_changed)
         self.role_aliases: Shelf[RoleAlias] = Shelf(self._noted)
@@ -80,11 +84,11 @@ class Registry:
         self.default_authorizer: str | None = None
         self.registration_code: str | None = None
         self.events = EventConfigurations()
+        self.watcher: Watcher | None = None
         self._unix_s = unix_s
         self._serial = 0
         self._principals = Principals()
-        self._things: dict[str, Thing] = {}
-        self._names: list[str] = []
+        self._things = Things()
 
     # Reading
 
@@ -112,12 +116,11 @@ class Registry:
 
     def things(self) -> tuple[Thing, ...]:
         """All things, oldest first."""
-        return tuple(self._things.values())
+        return self._things.values()
 
     def things_after(self, name: str) -> Iterator[Thing]:
         """The things whose names come after this one, in order of names."""
-        for index in range(bisect_right(self._names, name), len(self._names)):
-            yield self._things[self._names[index]]
+        return self._things.after(name)
 
     def principal(self, principal_id: str) -> RegisteredCertificate | Identity | None:
         """The certificate or Cognito identity with this id, if it is known."""
@@ -342,22 +345,25 @@ class Registry:
             version=1 if before is None else before.version + 1,
             thing_id=self.fresh_id(thing.name) if before is None else before.thing_id,
         )
-        if before is None:
-            insort(self._names, thing.name)
-        self._things[thing.name] = stored
+        self._things.put(stored)
         # What no connection stands for concerns no connection.
         (self._changed if self._principals.has_thing(thing.name) else self._noted)()
+        if self.watcher is not None:
+            self.watcher.thing_changed(stored, "CREATED" if before is None else "UPDATED")
         return stored
 
     def delete_thing(self, name: str) -> None:
         """Forget a thing, its attachments and memberships; unknown ones are ignored."""
-        if self._things.pop(name, None) is None:
+        thing = self._things.get(name)
+        if thing is None:
             return
-        del self._names[bisect_left(self._names, name)]
+        self.groups.forget_thing(name)
+        self._things.delete(name)
         for principal_id in self._principals.of_thing(name):
             self.detach_thing(name, principal_id)
-        self.groups.forget_thing(name)
         self._noted()
+        if self.watcher is not None:
+            self.watcher.thing_changed(thing, "DELETED")
 
     def attach_thing(self, thing_name: str, principal_id: str, *, exclusive: bool = False) -> None:
         """Attach a certificate or identity to a thing.
@@ -461,7 +467,7 @@ class Registry:
         fresh = Registry(self._unix_s)
         fresh._restore(saved)
         self._serial, self._principals = fresh._serial, fresh._principals
-        self._things, self._names = fresh._things, fresh._names
+        self._things = fresh._things
         self.groups.adopt(fresh.groups)
         self.policies.adopt(fresh.policies)
         self.types.replace_all((one.name, one) for one in saved.types)
@@ -478,8 +484,7 @@ class Registry:
     def _restore(self, saved: Saved) -> None:
         saved.check()
         self._serial = saved.serial
-        self._things = {thing.name: thing for thing in saved.things}
-        self._names = sorted(self._things)
+        self._things = Things(saved.things)
         for policy in saved.policies:
             self.policies.restore(policy)
         for group in saved.groups:
@@ -490,6 +495,11 @@ class Registry:
         self._principals.restore(saved.certificates, saved.identities)
 
     # Inside
+
+    def _membership_changed(self, thing_name: str, group: ThingGroup, operation: str) -> None:
+        thing = self._things.get(thing_name)
+        if self.watcher is not None and thing is not None:
+            self.watcher.membership_changed(thing, group, operation)
 
     def _changed(self) -> None:
         self.revision += 1

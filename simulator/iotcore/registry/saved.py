@@ -9,6 +9,7 @@ import msgspec
 from simulator.iotcore.registry.principals import is_certificate_id
 from simulator.iotcore.registry.records import (
     CustomAuthorizer,
+    EventConfigurations,
     Identity,
     RegisteredAuthority,
     RegisteredCertificate,
@@ -21,20 +22,6 @@ from simulator.iotcore.registry.records import (
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
-
-
-class EventConfigurations(msgspec.Struct):
-    """Which events the account publishes.
-
-    Attributes:
-        enabled: Event type -> whether it is on; what is missing is off.
-        created_s: When the configuration was first changed; 0 before.
-        modified_s: When it was last changed.
-    """
-
-    enabled: dict[str, bool] = {}
-    created_s: float = 0.0
-    modified_s: float = 0.0
 
 
 class Saved(msgspec.Struct, forbid_unknown_fields=True):

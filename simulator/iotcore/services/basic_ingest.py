@@ -1,8 +1,9 @@
 """Basic Ingest: messages straight to a rule, accepted and counted by rule.
 
-Serves `$aws/rules/<rule>/<topic>`. Source: AWS IoT Core developer guide, "Reducing messaging costs
-with Basic Ingest": the publisher learns nothing of what the rule does, not even that it does not
-exist. There is no rules engine here; what would have reached one is counted.
+Serves `$aws/rules/<rule>` and `$aws/rules/<rule>/<topic>`. Source: AWS IoT Core developer guide,
+"Reducing messaging costs with Basic Ingest": the publisher learns nothing of what the rule does,
+not even that it does not exist. There is no rules engine here; what would have reached one is
+counted.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class BasicIngest:
         return dict(self._counts)
 
     def claims(self, topic: str, /) -> bool:
-        """Whether the topic names a rule and a topic for it."""
-        rule, _, rest = topic.removeprefix(BASIC_INGEST).partition("/")
-        return topic.startswith(BASIC_INGEST) and bool(rule and rest)
+        """Whether the topic names a rule, and a topic for it unless it ends there."""
+        rule, slash, rest = topic.removeprefix(BASIC_INGEST).partition("/")
+        return topic.startswith(BASIC_INGEST) and bool(rule) and bool(slash) is bool(rest)
 
     def handle(
         self, message: Message, _client_id: str | None, _now_s: float, /

@@ -41,7 +41,6 @@ class Status(StrEnum):
 
 
 REPORTABLE: Final = frozenset(Status) - {Status.CREATED}
-ENDED: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.REJECTED})
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer to a report

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.joints import Answer
 from simulator.iotcore.broker.message import Message
-from simulator.iotcore.deadlines import Deadlines
 from simulator.iotcore.services.command_catalogue import (
     LIST_MAX,
     NAMESPACE,
@@ -33,6 +33,7 @@ from simulator.iotcore.services.command_execution import (
     Status,
     read_report,
 )
+from simulator.iotcore.services.command_ledger import KEEP_S, ExecutionLedger
 from simulator.iotcore.services.command_payload import INVALID, read_value
 from simulator.iotcore.services.command_topics import Address, direct_answer, request_topic
 from simulator.iotcore.services.failures import ServiceFailure
@@ -43,7 +44,7 @@ from simulator.iotcore.services.saved import restored
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
 
 DEFAULT_TIMEOUT_S: Final = 10
@@ -52,15 +53,6 @@ TIMEOUT_S_MAX: Final = 43_200
 
 CONCURRENT_MAX: Final = 100
 """Executions whose time is running, per device; AWS IoT Device Management quota."""
-
-KEEP_S: Final = 180 * 86_400
-"""How long an execution is kept; AWS IoT Device Management quota."""
-
-EXECUTIONS_MAX: Final = 50_000
-"""Executions kept. Beyond, the oldest is forgotten whatever its status."""
-
-RESULT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Results and parameters kept, all executions together. Beyond, the oldest executions go."""
 
 TOKENS_MAX: Final = 10_000
 """Client tokens remembered. Beyond, the oldest is forgotten."""
@@ -79,10 +71,6 @@ class Commands:
         account: Whose ARNs these are.
         new_id: Makes execution ids, such as UUIDs.
         unix_s_at_zero: Unix time when the broker's clock shows zero.
-
-    Attributes:
-        forgotten: How many executions were forgotten before their time because there were too
-            many.
     """
 
     def __init__(
@@ -93,19 +81,12 @@ class Commands:
         new_id: Callable[[], str],
         unix_s_at_zero: float,
     ) -> None:
-        self.forgotten = 0
         self._registry = registry
         self._arn_prefix = account.arn_prefix
         self._new_id = new_id
         self._unix_s_at_zero = unix_s_at_zero
         self._catalogue = CommandCatalogue(self._command_arn, unix_s_at_zero)
-        # Oldest first.
-        self._executions: dict[str, Execution] = {}
-        self._sizes: dict[str, int] = {}
-        self._size = 0
-        self._awaited: dict[str, set[str]] = {}
-        self._time_outs: Deadlines[str] = Deadlines()
-        self._expiries: Deadlines[str] = Deadlines()
+        self._executions = ExecutionLedger()
         self._tokens: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     # Devices
@@ -139,7 +120,7 @@ class Commands:
             }
             topic = f"{base}/rejected/{payload_format}" if payload_format else f"{base}/rejected"
             return [direct_answer(topic, document, payload_format, message, client_id, now_s)]
-        self._changed(execution)
+        self._executions.changed(execution)
         topic = f"{base}/accepted/{payload_format}"
         accepted = {"executionId": execution.execution_id}
         return [
@@ -177,23 +158,17 @@ class Commands:
         """Time out the executions that were not answered, and forget what is past keeping."""
         self._catalogue.advance(now_s)
         events = []
-        for execution_id in self._time_outs.due(now_s):
-            execution = self._executions[execution_id]
+        for execution in self._executions.timed_out(now_s):
             if execution.time_out(now_s + self._unix_s_at_zero):
-                self._changed(execution)
+                self._executions.changed(execution)
                 events.append(self._event(execution, now_s))
-        for execution_id in list(self._expiries.due(now_s)):
-            self._forget(execution_id)
+        self._executions.forget_expired(now_s)
         return events
 
     @property
     def next_deadline_s(self) -> float | None:
         """When the next time-out, deletion or end of keeping is due."""
-        times = (
-            self._time_outs.next_s(),
-            self._expiries.next_s(),
-            self._catalogue.next_deadline_s,
-        )
+        times = (self._executions.next_deadline_s, self._catalogue.next_deadline_s)
         return min((time for time in times if time is not None), default=None)
 
     # The API: commands
@@ -265,7 +240,7 @@ class Commands:
                 )
             return {"executionId": execution_id}, []
         execution, payload, content_type = self._prepare(members, now_s)
-        self._keep(execution, now_s)
+        self._executions.keep(execution, now_s)
         if token:
             self._tokens[token] = (fingerprint, execution.execution_id)
             while len(self._tokens) > TOKENS_MAX:
@@ -295,11 +270,12 @@ class Commands:
             raise members.failure(f"commandArn must start with {command_prefix}")
         command = self._catalogue.executable(command_arn.removeprefix(command_prefix))
         payload, content_type = command.payload(parameters, timeout_s)
-        if len(self._awaited.get(target_arn, ())) >= CONCURRENT_MAX:
+        if self._executions.awaited_of(target_arn) >= CONCURRENT_MAX:
             raise ServiceFailure(
                 "ServiceQuotaExceededException",
                 f"{target_arn} has {CONCURRENT_MAX} running executions",
                 402,
+                quota=Cause.QUOTA_COMMANDS_OF_DEVICE,
             )
         unix_s = now_s + self._unix_s_at_zero
         execution = Execution(
@@ -393,7 +369,7 @@ class Commands:
                     f"the command execution is in the non-terminal status {execution.status}",
                     409,
                 )
-            self._forget(execution.execution_id)
+            self._executions.forget(execution.execution_id)
         return {}, []
 
     def _found(self, members: Members) -> Execution | None:
@@ -410,8 +386,8 @@ class Commands:
         return {
             "commands": len(self._catalogue),
             "executions": len(self._executions),
-            "executions_awaited": sum(map(len, self._awaited.values())),
-            "executions_forgotten": self.forgotten,
+            "executions_awaited": self._executions.awaited,
+            "executions_forgotten": self._executions.forgotten,
         }
 
     def dump(self) -> dict[str, Any]:
@@ -435,53 +411,14 @@ class Commands:
         """
         saved = restored(document, _Saved, "command executions")
         self._catalogue.load(saved.commands)
-        self._executions, self._sizes, self._size, self._awaited = {}, {}, 0, {}
-        self._time_outs, self._expiries = Deadlines(), Deadlines()
+        self._executions = ExecutionLedger()
         for execution in saved.executions:
-            self._keep(execution, execution.created_unix_s - self._unix_s_at_zero)
+            created_s = execution.created_unix_s - self._unix_s_at_zero
+            self._executions.keep(execution, created_s)
         self._tokens = OrderedDict(
             (token, (fingerprint, execution_id))
             for token, fingerprint, execution_id in saved.tokens
         )
-
-    def _keep(self, execution: Execution, created_s: float) -> None:
-        key = execution.execution_id
-        self._executions[key] = execution
-        self._expiries.set(key, created_s + KEEP_S)
-        if execution.is_awaited:
-            self._awaited.setdefault(execution.target_arn, set()).add(key)
-            self._time_outs.set(key, created_s + execution.timeout_s)
-        self._weigh(execution)
-
-    def _changed(self, execution: Execution) -> None:
-        if not execution.is_awaited:
-            self._no_longer_awaited(execution)
-        self._weigh(execution)
-
-    def _no_longer_awaited(self, execution: Execution) -> None:
-        self._time_outs.cancel(execution.execution_id)
-        awaited = self._awaited.get(execution.target_arn)
-        if awaited is not None:
-            awaited.discard(execution.execution_id)
-            if not awaited:
-                del self._awaited[execution.target_arn]
-
-    def _weigh(self, execution: Execution) -> None:
-        """Count an execution's documents and forget the oldest while there is too much."""
-        key = execution.execution_id
-        size = len(msgspec.json.encode((execution.result, execution.parameters)))
-        self._size += size - self._sizes.get(key, 0)
-        self._sizes[key] = size
-        while len(self._executions) > EXECUTIONS_MAX or self._size > RESULT_BYTES_MAX:
-            self.forgotten += 1
-            self._forget(next(iter(self._executions)))
-
-    def _forget(self, execution_id: str) -> None:
-        execution = self._executions.pop(execution_id, None)
-        if execution is not None:
-            self._size -= self._sizes.pop(execution_id, 0)
-            self._expiries.cancel(execution_id)
-            self._no_longer_awaited(execution)
 
     # Messages
 

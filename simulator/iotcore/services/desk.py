@@ -14,7 +14,8 @@ from simulator.iotcore.services.demands import demands
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from simulator.iotcore.broker.joints import Admit, Answer
+    from simulator.iotcore.broker.counters import Cause
+    from simulator.iotcore.broker.joints import Admit, Answer, Breached
     from simulator.iotcore.broker.message import Message
     from simulator.iotcore.services.service import Service
 
@@ -31,17 +32,24 @@ class ServiceDesk(DocumentedTopics):
         services: By name; the first that claims a topic serves it.
     """
 
-    __slots__ = ("_admit", "_requests", "_services", "_throttled")
+    __slots__ = ("_admit", "_breached", "_requests", "_services", "_throttled")
 
     def __init__(self, services: Mapping[str, Service]) -> None:
         self._services = dict(services)
         self._requests = dict.fromkeys(services, 0)
         self._throttled = dict.fromkeys(services, 0)
         self._admit: Admit | None = None
+        self._breached: Breached | None = None
 
-    def join(self, admit: Admit, /) -> None:
-        """Ask the broker's quotas before a request is served."""
+    def join(self, admit: Admit, breached: Breached, /) -> None:
+        """Ask the broker's quotas before a request is served, and tell it what others refused."""
         self._admit = admit
+        self._breached = breached
+
+    def breached(self, cause: Cause, client_id: str) -> None:
+        """A service refused a request because of a quota that it knows itself."""
+        if self._breached is not None:
+            self._breached(cause, client_id)
 
     def handle(
         self, message: Message, client_id: str | None, now_s: float, /

@@ -6,6 +6,11 @@ on a topic translates them into the form of that topic.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.iotcore.broker.counters import Cause
+
 
 class ServiceFailure(Exception):  # noqa: N818 - not an error of ours: the answer to a request
     """A request that is refused.
@@ -14,10 +19,14 @@ class ServiceFailure(Exception):  # noqa: N818 - not an error of ours: the answe
         code: Name of the exception in the AWS service model, such as `ResourceNotFoundException`.
         message: What is wrong, as AWS words it where that is known.
         http_status: Status of the HTTP answer.
+        quota: The quota that refuses it, if one does; who answers counts it.
     """
 
-    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
+    def __init__(
+        self, code: str, message: str, http_status: int = 400, *, quota: Cause | None = None
+    ) -> None:
         super().__init__(message)
+        self.quota = quota
         self.code = code
         self.message = message
         self.http_status = http_status

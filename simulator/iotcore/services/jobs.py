@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.services.jobs_control import ControlPlane
 from simulator.iotcore.services.jobs_data import DataPlane
 from simulator.iotcore.services.jobs_documents import URL_EXPIRY_S, document_over_mqtt

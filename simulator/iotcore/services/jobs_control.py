@@ -28,7 +28,8 @@ from simulator.iotcore.services.jobs_requests import (
     job_not_found,
     version_mismatch,
 )
-from simulator.iotcore.services.jobs_settings import Settings, read_settings
+from simulator.iotcore.services.jobs_settings import Settings
+from simulator.iotcore.services.jobs_settings_reading import read_settings
 from simulator.iotcore.services.jobs_shapes import (
     execution_summary,
     execution_view,

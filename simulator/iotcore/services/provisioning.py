@@ -33,12 +33,10 @@ from simulator.iotcore.services.provisioning_changes import apply
 from simulator.iotcore.services.provisioning_claims import Claim, Claims
 from simulator.iotcore.services.provisioning_hook import (
     HOOK_TIMEOUT_S,
-    Hook,
     HookCall,
     hook_failed,
     read_overrides,
     read_parameters,
-    run_hook,
 )
 from simulator.iotcore.services.provisioning_requests import Asker, Pending, Target
 from simulator.iotcore.services.provisioning_template import (
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.broker.joints import Answer
     from simulator.iotcore.broker.message import Message
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.services.provisioning_authority import (
         CertificateAuthority,
@@ -123,7 +121,6 @@ class Provisioning:
         self._tokens: dict[str, _Token] = {}
         self._token_ends: Deadlines[str] = Deadlines()
         self._claims = Claims(registry, authority, account.arn_prefix, unix_s_at_zero)
-        self._hooks: dict[str, Hook] = {}
         self._calls: deque[HookCall] = deque()
         self._pending: dict[str, Pending] = {}
         self._hook_ends: Deadlines[str] = Deadlines()
@@ -240,9 +237,6 @@ class Provisioning:
             "parameters": dict(parameters),
         }
         pending = Pending(asker, template.name, owned.certificate_id, parameters)
-        hook = self._hooks.get(template.hook_arn)
-        if hook is not None:
-            return self._hooked(pending, run_hook(hook, event))
         self._wait_for_hook(template.hook_arn, event, pending, now_s)
         return None
 
@@ -274,18 +268,6 @@ class Provisioning:
         """The body of a template's default version; None when there is no such template."""
         template = self._templates.find(name)
         return None if template is None else template.body
-
-    def set_hook(self, target_arn: str, hook: Hook | None) -> None:
-        """Run a hook here, or with None outside again.
-
-        Args:
-            target_arn: `targetArn` of the hooks it stands for.
-            hook: Called with the event; what it returns is the answer. One that raises has failed.
-        """
-        if hook is None:
-            self._hooks.pop(target_arn, None)
-        else:
-            self._hooks[target_arn] = hook
 
     def take_hook_calls(self) -> list[HookCall]:
         """The calls to be run outside that were not taken before."""

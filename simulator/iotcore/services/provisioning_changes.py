@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from simulator.iotcore.registry.groups import ThingGroups
 
-GROUPS_MAX: Final = 10
-"""AWS IoT Core quota "thing groups a thing can belong to"."""
-
 ATTRIBUTES_MAX: Final = 3
 TYPED_ATTRIBUTES_MAX: Final = 50
 """AWS IoT Core quotas "attributes of a thing without / with a thing type"."""
@@ -162,8 +159,10 @@ def _changed_groups(
     for group in join:
         if _GROUP_NAME.fullmatch(group) is None or not groups.exists(group):
             raise _failed(f"ThingGroup {group[:128]} not found.")
-    if len(existing) + len(join) - len(leave) > GROUPS_MAX:
-        raise _failed(f"The thing would be in more than {GROUPS_MAX} groups")
+    for position, group in enumerate(join):
+        obstacle = groups.obstacle(plan.name, group, leave, join[:position])
+        if obstacle is not None:
+            raise _failed(f"Thing {plan.name} cannot be added to group {group}: {obstacle}")
     return join, leave
 
 

@@ -6,7 +6,7 @@ service was seen to answer. Knows nothing about templates, topics or who runs a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,14 +16,8 @@ from simulator.iotcore.services.provisioning_template import (
     ProvisioningRefusal,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 HOOK_TIMEOUT_S: Final = 5.0
 """How long a hook may take; developer guide, "Pre-provisioning hooks"."""
-
-Hook: TypeAlias = "Callable[[dict[str, Any]], Any]"
-"""A pre-provisioning hook: the event in, `{"allowProvisioning": ..., ...}` out."""
 
 
 class HookCall(NamedTuple):
@@ -40,14 +34,6 @@ class HookCall(NamedTuple):
     target_arn: str
     event: dict[str, Any]
     deadline_s: float
-
-
-def run_hook(hook: Hook, event: dict[str, Any]) -> Any:
-    """The answer of a hook, or the exception it raised."""
-    try:
-        return hook(event)
-    except Exception as error:  # noqa: BLE001 - a hook is the user's code: all of its errors count
-        return error
 
 
 def read_overrides(answer: Any) -> dict[str, str]:
@@ -72,10 +58,19 @@ def read_overrides(answer: Any) -> dict[str, str]:
         raise ProvisioningRefusal("AccessDenied", "Access Denied", 403)
     return read_parameters(
         {
-            name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            name: value if isinstance(value, str) else _number(value)
             for name, value in overrides.items()
         }
     )
+
+
+def _number(value: float) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except ValueError:
+        raise ProvisioningRefusal(
+            "InvalidResult", "Provisioning hook result has a number that is too large."
+        ) from None
 
 
 def read_parameters(raw: Any) -> dict[str, str]:

@@ -36,7 +36,7 @@ from simulator.iotcore.services.saved import restored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
 
 AUTHORITIES_MAX: Final = 100

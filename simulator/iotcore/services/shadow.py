@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.joints import Answer
 from simulator.iotcore.broker.message import Message
 from simulator.iotcore.services.failures import ServiceFailure
@@ -69,9 +70,9 @@ class ShadowService:
     Args:
         unix_s_at_zero: The Unix time at 0 of the broker's clock.
         limits: Bounds.
-        thing_exists: Whether the registry has a thing. None asks nobody, as AWS does: a shadow
-            needs no thing there, outlives it, and UpdateThingShadow has no not-found error.
-            Otherwise requests for unknown things fail with 404 `Thing not found`.
+        thing_exists: Whether the registry has a thing; asked when `limits.things_must_exist`.
+        breached: Called with the quota and the client when a quota of this service's own refuses a
+            request that came over MQTT.
 
     Attributes:
         counters: Totals.
@@ -82,8 +83,10 @@ class ShadowService:
         unix_s_at_zero: float,
         *,
         limits: ShadowLimits | None = None,
-        thing_exists: Callable[[str], bool] | None = None,
+        thing_exists: Callable[[str], bool] = lambda _name: True,
+        breached: Callable[[Cause, str], None] = lambda _cause, _client_id: None,
     ) -> None:
+        self._breached = breached
         self._unix_s_at_zero = unix_s_at_zero
         self._limits = limits or ShadowLimits()
         self._thing_exists = thing_exists
@@ -99,7 +102,7 @@ class ShadowService:
     def handle(
         self,
         message: Message,
-        client_id: str | None,  # noqa: ARG002 - part of the Service protocol
+        client_id: str | None,
         now_s: float,
         /,
     ) -> Sequence[Answer]:
@@ -110,6 +113,8 @@ class ShadowService:
         try:
             return self._serve(request, message.payload, now_s)
         except ServiceFailure as failure:
+            if failure.quota is not None:
+                self._breached(failure.quota, client_id or "")
             return self._reject(request, message.payload, failure, now_s)
 
     def refuse(
@@ -284,7 +289,7 @@ class ShadowService:
         stamp = {"timestamp": timestamp}
         current = base.updated(request.state, stamp)
         if current.size_bytes > self._limits.document_bytes:
-            raise _too_large()
+            raise _too_large(Cause.QUOTA_SHADOW_DOCUMENT)
         self._store.put(address, current)
         self.counters.count("update", current.size_bytes)
         token = _token(request.client_token)
@@ -318,7 +323,7 @@ class ShadowService:
 
     def _check(self, address: ShadowAddress) -> None:
         address.check()
-        if self._thing_exists is not None and not self._thing_exists(address.thing):
+        if self._limits.things_must_exist and not self._thing_exists(address.thing):
             raise ServiceFailure("ResourceNotFoundException", "Thing not found", 404)
 
     def _reject(
@@ -380,9 +385,12 @@ def _not_found(address: ShadowAddress) -> ServiceFailure:
     )
 
 
-def _too_large() -> ServiceFailure:
+def _too_large(quota: Cause | None = None) -> ServiceFailure:
     return ServiceFailure(
-        "RequestEntityTooLargeException", "The payload exceeds the maximum size allowed", 413
+        "RequestEntityTooLargeException",
+        "The payload exceeds the maximum size allowed",
+        413,
+        quota=quota,
     )
 
 

@@ -44,6 +44,9 @@ class ShadowLimits:
         deletion_takes_a_version: Whether a deletion counts as a version, so that the shadow made
             next after version 4 has version 6 and not 5. AWS's text leaves it open; AWS's own
             Greengrass shadow manager says the cloud does it.
+        things_must_exist: Whether requests for a thing that is not in the registry fail with 404
+            `Thing not found`. AWS's error table has the text, yet its guide enforces no mapping
+            between things and shadows, and a shadow outlives its thing.
         shadows: Shadows in all. AWS has no such limit. Beyond: 500.
         state_bytes: `document_bytes` over all shadows, likewise; a byte of state takes 20 to 40
             bytes of memory. Beyond: 500.
@@ -56,6 +59,7 @@ class ShadowLimits:
     levels: int = 8
     deleted_version_memory_s: float = 48 * 3600.0
     deletion_takes_a_version: bool = True
+    things_must_exist: bool = False
     shadows: int = 100_000
     state_bytes: int = 32 * 1024 * 1024
     deleted_versions: int = 100_000

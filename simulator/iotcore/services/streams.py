@@ -39,7 +39,7 @@ from simulator.iotcore.services.stream_blocks import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
 
 STREAMS_MAX: Final = 10_000
 FILES_MAX: Final = 10

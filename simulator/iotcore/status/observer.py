@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from simulator.iotcore.broker.broker import Broker
     from simulator.iotcore.clock import Clock
     from simulator.iotcore.cloud import Cloud
-    from simulator.iotcore.permissions.authorization import Account
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.registry import Registry
     from simulator.iotcore.throttling.choosing import Choice
 

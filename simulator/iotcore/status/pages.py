@@ -28,6 +28,7 @@ from certs.errors import ConfigurationError
 from simulator.iotcore.status.access import is_same_origin
 from simulator.iotcore.status.exposition import registry_of
 from simulator.iotcore.throttling.talkers import KEPT
+from simulator.iotcore.transports.http_entry import read_body
 from simulator.iotcore.transports.peers import certificate_of
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ async def _body_of_change(request: web.BaseRequest) -> bytes:
 
     Raises:
         _Refusal: It is no such request, comes from a page of another site, or is too long.
+        HTTPException: As `read_body`.
     """
     if request.method != "POST":
         raise _Refusal(405, "use POST", Allow="POST")
@@ -227,7 +229,7 @@ async def _body_of_change(request: web.BaseRequest) -> bytes:
     if request.content_type != _JSON:
         raise _Refusal(415, f"send Content-Type: {_JSON}")
     if (request.content_length or 0) <= BODY_BYTES_MAX:
-        body = await request.read()
+        body = await read_body(request)
         if len(body) <= BODY_BYTES_MAX:
             return body
     raise _Refusal(413, f"a body has at most {BODY_BYTES_MAX} bytes")

@@ -17,8 +17,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from simulator.iotcore.broker.counters import Cause
-from simulator.iotcore.broker.joints import Breach, Delay, Effect
+from simulator.iotcore.broker.counters import Breach, Cause, Effect
+from simulator.iotcore.broker.joints import Delay
 from simulator.iotcore.throttling.bucket import KeyedBuckets, TokenBucket, burst_of
 from simulator.iotcore.throttling.meter import Meter
 
@@ -47,6 +47,8 @@ _ACCOUNT_REQUESTS: Final = (
     Cause.QUOTA_REGISTRATIONS,
     Cause.QUOTA_STREAM_GETS,
     Cause.QUOTA_STREAM_DESCRIPTIONS,
+    Cause.QUOTA_CERTIFICATES_REGISTERED,
+    *(cause for cause in Cause if cause.is_of_one_operation),
 )
 """Claims on the account; their key does not matter."""
 
@@ -94,7 +96,6 @@ class AccountQuotas:
         self.mixes_replay = mode is Mode.ENFORCE
         self._is_observing = mode is Mode.OBSERVE
         self._burst_s = burst_s
-        self._publish_effect = publish_effect
         self._connections_max = self._limit(Cause.QUOTA_CONNECTIONS)
         self._subscriptions_max = self._limit(Cause.QUOTA_SUBSCRIPTIONS)
         self._groups_max = self._limit(Cause.QUOTA_SHARED_GROUPS)

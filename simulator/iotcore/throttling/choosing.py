@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from simulator.iotcore.broker.joints import Effect
+from simulator.iotcore.broker.counters import Effect
 from simulator.iotcore.throttling.account import AccountQuotas, Mode
 from simulator.iotcore.throttling.bounds import limits_in
 from simulator.quotas.files import DEFAULT, LOW, named_table, own_table

@@ -17,8 +17,9 @@ import structlog
 from simulator.iotcore.broker.connection import State
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.lifecycle import DisconnectReason
+from simulator.iotcore.broker.peer import Lapse
 from simulator.iotcore.lambdas import LambdaFailure
-from simulator.iotcore.permissions.identity import AuthorizedToken, Lapse
+from simulator.iotcore.permissions.identity import AuthorizedToken
 from simulator.iotcore.transports.custom_authorizer import (
     Grant,
     NotAuthorized,
@@ -173,6 +174,9 @@ class CustomAuthentication:
             answer = await self._lambdas.invoke(authorizer.function_arn, event, FUNCTION_TIMEOUT_S)
             return read_grant(answer, authorizer)
         except (NotAuthorized, LambdaFailure) as error:
-            self._links.broker.counters.count(Cause.AUTHORIZER_REFUSED)
-            log.info("core.authorizer_refused", connection=presented.connection_id, why=str(error))
-            return None
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 - to read the answer may run the user's code
+            why = f"the function's answer cannot be read: {type(error).__name__}"
+        self._links.broker.counters.count(Cause.AUTHORIZER_REFUSED)
+        log.info("core.authorizer_refused", connection=presented.connection_id, why=why)
+        return None

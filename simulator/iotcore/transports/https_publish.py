@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from simulator.iotcore.broker.limits import Limits
-    from simulator.iotcore.permissions.identity import Peer
+    from simulator.iotcore.broker.peer import Peer
     from simulator.iotcore.tls import LiveTls
     from simulator.iotcore.transports.authentication import CustomAuthentication
     from simulator.iotcore.transports.links import Links

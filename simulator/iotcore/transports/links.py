@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simulator.iotcore.broker.broker import Broker
-    from simulator.iotcore.permissions.identity import Peer
+    from simulator.iotcore.broker.peer import Peer
 
 log = structlog.get_logger(__name__)
 

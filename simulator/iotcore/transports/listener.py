@@ -69,11 +69,6 @@ class Listener:
         """Handshakes under way."""
         return len(self._handshakes)
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether connections are accepted."""
-        return bool(self._sockets)
-
     async def start(self, host: str, port: int) -> int:
         """Accept connections.
 

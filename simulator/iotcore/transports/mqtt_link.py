@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 if TYPE_CHECKING:
-    from simulator.iotcore.permissions.identity import Peer
+    from simulator.iotcore.broker.peer import Peer
     from simulator.iotcore.transports.links import Links
 
 log = structlog.get_logger(__name__)
 
 _TRANSPORT_HIGH_WATER_BYTES: Final = 256 * 1024
+_TURN_BYTES: Final = 16 * 1024
+"""A read longer than this is all that a connection gets in one turn of the event loop."""
 
 
 class MqttLink(asyncio.BufferedProtocol):
@@ -26,7 +28,7 @@ class MqttLink(asyncio.BufferedProtocol):
         data: What it has sent already.
     """
 
-    __slots__ = ("_broker", "_buffer", "_links", "_now_s", "connection")
+    __slots__ = ("_broker", "_buffer", "_links", "_now_s", "_transport", "connection")
 
     def __init__(
         self, links: Links, transport: asyncio.Transport, peer: Peer, data: bytes = b""
@@ -36,6 +38,7 @@ class MqttLink(asyncio.BufferedProtocol):
         # One buffer serves all connections: the loop fills it and hands it over in one go.
         self._buffer = links.buffer
         self._now_s = links.now_s
+        self._transport = transport
         transport.set_write_buffer_limits(high=_TRANSPORT_HIGH_WATER_BYTES)
         self.connection = links.open(peer, transport)
         transport.set_protocol(self)
@@ -56,6 +59,21 @@ class MqttLink(asyncio.BufferedProtocol):
             log.exception("core.defect", client_id=self.connection.client_id)
             self._broker.abandon(self.connection, self._now_s())
         self._links.wake()
+        if nbytes > _TURN_BYTES:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Let the other connections have their turn.
+
+        The loop reads on for as long as there is something, which with a client that never pauses
+        is megabytes of the smallest packets and seconds for everybody else.
+        """
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on, self._transport)
+
+    def _read_on(self, transport: asyncio.Transport) -> None:
+        if not self.connection.is_held and not self.connection.is_behind:
+            transport.resume_reading()
 
     def eof_received(self) -> None:
         """Close; MQTT has no half-open connections."""
@@ -71,3 +89,5 @@ class MqttLink(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
         """The transport is gone."""
         self._links.lost(self.connection)
+        # Both hold the other. OpenSSL lets the session of TLS 1.2 be resumed until it is freed.
+        del self._transport

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.iotcore.permissions.identity import ClientCertificate, Lapse, Peer, Principal
+from simulator.iotcore.broker.peer import Lapse, Peer
+from simulator.iotcore.permissions.identity import ClientCertificate, Principal
 
 if TYPE_CHECKING:
     import asyncio

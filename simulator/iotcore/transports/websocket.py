@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.lifecycle import DisconnectReason
-from simulator.iotcore.permissions.identity import Lapse
+from simulator.iotcore.broker.peer import Lapse
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.transports.custom_authorizer import HttpRequest, Presented
 from simulator.iotcore.transports.first_packet import HeldPacket
@@ -27,7 +27,8 @@ from simulator.iotcore.transports.peers import address_of, peer_by_principal
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.connection import Connection
-    from simulator.iotcore.permissions.identity import Peer, Principal
+    from simulator.iotcore.broker.peer import Peer
+    from simulator.iotcore.permissions.identity import Principal
     from simulator.iotcore.tls import LiveTls
     from simulator.iotcore.transports.authentication import Admission, CustomAuthentication
     from simulator.iotcore.transports.links import Links
@@ -42,8 +43,12 @@ MESSAGE_BYTES_MAX: Final = 256 * 1024
 """Longest message of a client. Longer: closed with 1009."""
 
 _FRAME_BYTES: Final = 64 * 1024
+_HEADER_BYTES: Final = 6
+"""Of the shortest frame of a client."""
 _HIGH_WATER_BYTES: Final = 256 * 1024
 _CLOSE_PATIENCE_S: Final = 1.0
+_TURN_BYTES: Final = 16 * 1024
+"""Messages longer than this together are all that a connection gets in one turn of the loop."""
 
 
 class WebSocketEntry:
@@ -78,6 +83,9 @@ class WebSocketEntry:
         """Upgrade a request and carry its connection until it ends."""
         transport = request.transport
         if transport is None:
+            raise web.HTTPBadRequest
+        if request.method != "GET" or request.body_exists:
+            # RFC 6455, section 4.1. A body would be read as the first frames.
             raise web.HTTPBadRequest
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if SUBPROTOCOL not in (each.strip() for each in offered.split(",")):
@@ -174,6 +182,7 @@ class FramedTransport:
         self._connection: Connection | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._turn_bytes = 0
         self._is_full = False
         self._is_ending = False
         self._sender: asyncio.Task[None] | None = None
@@ -188,9 +197,14 @@ class FramedTransport:
 
     async def read(self) -> bytes | None:
         """The next bytes; None when there are no more, whoever ended it."""
+        if self._turn_bytes > _TURN_BYTES:
+            # Messages that have arrived are given without a turn of the loop in between.
+            self._turn_bytes = 0
+            await asyncio.sleep(0)
         await self._may_read.wait()
         message = await self._socket.receive()
         if message.type is WSMsgType.BINARY:
+            self._turn_bytes += len(message.data) + _HEADER_BYTES
             return bytes(message.data)
         if message.type is WSMsgType.TEXT:
             self._links.broker.counters.count(Cause.TEXT_FRAME)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from simulator.fleet_policies import probe_topics
 from simulator.iotcore.throttling.bucket import TokenBucket
 from simulator.load.probing.talker import FAILURE, ProbeError, Talker
-from simulator.load.target.policies import probe_topics
 
 if TYPE_CHECKING:
     import ssl

@@ -22,6 +22,7 @@ import structlog
 
 from certs.disk import PRIVATE_FILE
 from certs.errors import EdgeError
+from simulator import fleet_policies
 from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.joints import DocumentedTopics
 from simulator.iotcore.permissions.policy import Policy
@@ -33,7 +34,7 @@ from simulator.iotcore.throttling.choosing import OFF
 from simulator.iotcore.tls import ServerTls
 from simulator.load.child_process import read_in_thread, run_child
 from simulator.load.records import TargetQuotas
-from simulator.load.target import policies, quota_books
+from simulator.load.target import quota_books
 from simulator.load.target.machine import resident_bytes
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class CommandsByApplications(DocumentedTopics):
     """The documented reserved topics, where an application may play AWS IoT Commands.
 
     At AWS the service publishes requests and takes the answers. Here both topics exist for clients
-    too, and the policies say which: `target.policies` allows them to applications only.
+    too, and the policies say which: `fleet_policies` allows them to applications only.
     """
 
     __slots__ = ()
@@ -264,7 +265,7 @@ class _Control:
 
     async def _fulfil(self, request: Request) -> int:
         if isinstance(request, Register):
-            policy = policies.OPEN if self._is_open else request.role
+            policy = fleet_policies.OPEN if self._is_open else request.role
             for certificate_id, thing in request.entries:
                 register(self._server.registry, certificate_id, [thing], [policy])
             return len(request.entries)
@@ -282,10 +283,10 @@ class _Control:
 def _server(setup: Setup, choice: Choice, folder: Path) -> CoreServer:
     registry = Registry()
     documents = {
-        policies.VEHICLE: policies.vehicle(setup.fleet),
-        policies.APPLICATION: policies.application(setup.fleet),
-        policies.PROBE: policies.probe(setup.fleet),
-        policies.OPEN: policies.everything(),
+        fleet_policies.VEHICLE: fleet_policies.vehicle(setup.fleet),
+        fleet_policies.APPLICATION: fleet_policies.application(setup.fleet),
+        fleet_policies.PROBE: fleet_policies.probe(setup.fleet),
+        fleet_policies.OPEN: fleet_policies.everything(),
     }
     parsed = [Policy.parse(name, document) for name, document in documents.items()]
     for policy in parsed:

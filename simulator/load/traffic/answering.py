@@ -10,10 +10,8 @@ that overlap: a later one simply takes effect after an earlier one.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from hashlib import blake2b
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 from agent.cloud.topics import CommandProtocol
@@ -28,6 +26,7 @@ from agent.commands.requests import (
     Stop,
     parse_request,
 )
+from simulator.scenario.answer_time import AnswerTime
 
 if TYPE_CHECKING:
     from simulator.scenario.schema import CommandHandling
@@ -38,11 +37,7 @@ MAX_REMEMBERED: Final = 50_000
 """Executions that a group of cars remembers, some 20 MB. Beyond it the oldest is forgotten, and
 would take effect again if it were delivered again after so many others."""
 
-_NORMAL: Final = NormalDist()
-_P95: Final = _NORMAL.inv_cdf(0.95)
 _DRAW_BITS: Final = 53
-_LOG_LONGEST: Final = math.log(30 * 86_400)
-"""No command takes longer than any scenario may last."""
 
 # What is wrong with a request at any time is answered and not remembered, as the agent does.
 _NOT_REMEMBERED: Final = frozenset(
@@ -127,10 +122,7 @@ class Answerer:
     ) -> None:
         self.protocol = CommandProtocol(handling.protocol)
         self._handling = handling
-        takes_p95_s = handling.takes * 2 if handling.takes_p95 is None else handling.takes_p95
-        # A log-normal time: median exp(mu), and a share of 95 % below exp(mu + 1.645 sigma).
-        self._log_median = math.log(handling.takes)
-        self._sigma = math.log(takes_p95_s / handling.takes) / _P95
+        self._answer_time = AnswerTime.of(handling)
         self._key = seed.to_bytes(8, "big", signed=False)
         self._zero_s = unix_s_at_zero
         self._run = run
@@ -188,8 +180,7 @@ class Answerer:
                 ReasonCode.EMERGENCY_LATCHED, "an emergency stop is latched: send resume first"
             )
             return self._refuse(car, execution_id, payload, now_s, latched)
-        log_takes = self._log_median + self._sigma * _NORMAL.inv_cdf(time_draw)
-        takes_s = math.exp(min(log_takes, _LOG_LONGEST))
+        takes_s = self._answer_time.at(time_draw)
         is_failure = outcome_draw < self._handling.silent + self._handling.fails
         replies = [
             Reply(

@@ -252,6 +252,7 @@ _EDGE_MARKS: Final = {
 
 def edges(result: Result) -> Table | None:
     """The quotas that probes went to, with what they saw on both sides of the limit."""
+    has_notes = any(row.note for row in result.edges)
     rows = (
         (
             row.name,
@@ -260,7 +261,7 @@ def edges(result: Result) -> Table | None:
             row.below,
             row.above,
             "" if row.counted is None else f"{row.counted:,}",
-            row.note,
+            *((row.note,) if has_notes else ()),
         )
         for row in result.edges
     )
@@ -269,7 +270,7 @@ def edges(result: Result) -> Table | None:
         *_numbers("Limit"),
         *_text("Just below", "Just above"),
         *_numbers("Counted"),
-        *_text("Note"),
+        *(_text("Note") if has_notes else ()),
     )
     caption = "What clients saw just below and just above each quota, and what was counted for it."
     return _bounded(caption, columns, rows)

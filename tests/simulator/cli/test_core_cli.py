@@ -6,15 +6,17 @@ import asyncio
 import json
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import mqtt5
 import pytest
+import structlog
 
 from certs.store import Store
+from simulator.cli.core import _log_to_standard_error
+from tests.client_tls import mutual_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +71,44 @@ def test_init_makes_what_is_missing(tmp_path: Path) -> None:
     final = json.loads(done.stdout.splitlines()[-1])
     assert final["final"] is True
     assert final["port"] > 0
+
+
+def test_it_says_what_to_do_next(tmp_path: Path) -> None:
+    """Without a thing it names the command that makes one, and it says where its status is."""
+    folder = tmp_path / "new"
+    done = run("--store", str(folder), "--init", "--port", "0", "--for", "100ms")
+    assert "morai-certs issue car-1" in done.stderr
+    assert "morai-sim status --url https://127.0.0.1:" in done.stderr
+    Store(folder).issue_thing("car-1")
+    done = run("--store", str(folder), "--port", "0", "--for", "100ms")
+    assert "morai-certs issue" not in done.stderr
+
+
+@pytest.mark.parametrize(("host", "cautions"), [("0.0.0.0", 1), ("127.0.0.1", 0)])
+def test_an_open_door_is_said(store: Store, host: str, cautions: int) -> None:
+    """One line when other machines may come and no access key is checked."""
+    done = run("--store", store.root, "--host", host, "--port", 0, "--for", "0.1s")
+    assert done.returncode == 0
+    assert done.stderr.count("any AWS access key is accepted") == cautions
+
+
+def test_a_traceback_in_the_log_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Local variables are keys, tokens and passwords."""
+    password = "correct horse" + " battery staple"  # the traceback quotes lines of source
+
+    def fail(secret: str) -> None:
+        raise ValueError(len(secret))
+
+    _log_to_standard_error(live=False)
+    try:
+        fail(password)
+    except ValueError:
+        structlog.get_logger().exception("core.defect")
+    finally:
+        structlog.reset_defaults()
+    said = capsys.readouterr().err
+    assert "ValueError: 28" in said
+    assert password not in said
 
 
 def test_a_taken_port_is_explained(store: Store) -> None:
@@ -134,9 +174,7 @@ def throttled(
 async def say_hello(store: Store, thing: str, port: int) -> Any:
     """CONNECT as a thing; gives the CONNACK, or None when the server just closed."""
     identity = store.identity(thing)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity)
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )
@@ -169,9 +207,7 @@ async def test_things_connect_also_those_issued_later(
 async def publish_too_fast(store: Store, port: int, count: int) -> int:
     """Publish at QoS 1 without waiting; gives how many PUBACKs came before that of the end."""
     identity = store.identity("car-1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity)
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )

@@ -102,6 +102,16 @@ def test_a_quiet_stand_in_is_well(store: Store, port: int) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_in_a_pipe_no_line_is_padded_or_cut(store: Store, port: int) -> None:
+    """What is not a terminal gets whole lines, however narrow COLUMNS is, and no blanks at ends."""
+    done = run("status", "--url", f"https://127.0.0.1:{port}", "--store", store.root)
+
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    [api] = [line for line in lines if line.startswith("AWS API")]
+    assert api.endswith("0 requests, 0 refused")
+
+
 def test_refusals_are_told_and_are_the_exit_code(store: Store) -> None:
     """Exit code 1, who was refused how often and why, and the busiest clients."""
     with serving(store) as port, publish_too_fast(store, port, 300):

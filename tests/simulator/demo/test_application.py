@@ -18,9 +18,9 @@ from agent.telemetry.streams import state_stream
 from agent.vehicle.state import EgoState
 from certs.errors import LinkError
 from certs.store import Store
-from simulator.demo import policies
+from simulator import fleet_policies
 from simulator.demo.application import Application
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import register
@@ -90,13 +90,13 @@ def context(store: Store, name: str) -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Scene]:
-    """The scene, with the demo's own policies."""
+    """The scene, with the policies of a fleet."""
     store = Store(folder)
     store.init_authority()
     server = store.issue_server(["127.0.0.1"])
     registry = Registry()
-    registry.put_policy(Policy.parse("vehicle", policies.VEHICLE))
-    registry.put_policy(Policy.parse("application", policies.APPLICATION))
+    registry.put_policy(Policy.parse("vehicle", fleet_policies.vehicle("demo")))
+    registry.put_policy(Policy.parse("application", fleet_policies.application("demo")))
     for thing, policy in (("car-1", "vehicle"), ("demo-app", "application")):
         store.issue_thing(thing)
         register(registry, store.identity(thing).certificate_id(), [thing], [policy])

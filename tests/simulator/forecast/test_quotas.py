@@ -36,6 +36,12 @@ def fleet(count: int, rate_hz: float, **group: Any) -> dict[str, Any]:
         ("retained-publishes-per-account", 500, 50, True),
         ("shadow-requests-per-account", 4000, 400, True),
         ("topic-slashes", 7, 7, False),
+        ("api-create-thing", 100, 50, True),
+        ("api-update-thing", 100, 50, True),
+        ("api-attach-thing-principal", 100, 50, True),
+        ("api-describe-thing", 350, 350, True),
+        ("api-create-keys-and-certificate", 10, 10, True),
+        ("api-attach-policy", 15, 15, True),
     ],
 )
 def test_tables_say_what_aws_says(quota: str, default: int, low: int, adjustable: bool) -> None:
@@ -44,6 +50,13 @@ def test_tables_say_what_aws_says(quota: str, default: int, low: int, adjustable
 
     assert (common.limit, common.adjustable) == (default, adjustable)
     assert tables.quota_table("eu-north-1").quotas[quota].limit == low
+
+
+@pytest.mark.parametrize(("region", "limit"), [("us-west-2", 100), ("ap-northeast-2", 50)])
+def test_the_credentials_provider_is_faster_in_three_regions(region: str, limit: float) -> None:
+    """AssumeRoleWithCertificate: 100 a second in us-east-1, us-west-2, eu-west-1, else 50."""
+    table = tables.quota_table(region)
+    assert table.limit("api-assume-role-with-certificate") == limit
 
 
 def test_both_tables_have_the_same_quotas() -> None:
@@ -178,7 +191,7 @@ def test_report_puts_what_breaks_first() -> None:
         "connects-per-account",
         "publishes-in-per-account",
     }
-    assert report.text.startswith("breaks 2 default quotas of eu-north-1 (2026-11-20): ")
+    assert report.text.startswith("breaks 2 default quotas of eu-north-1 (2026-11-21): ")
 
 
 def test_report_is_json() -> None:

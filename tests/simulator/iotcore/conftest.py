@@ -10,8 +10,9 @@ import mqtt5
 import pytest
 
 from simulator.iotcore.broker.broker import Broker
-from simulator.iotcore.permissions.authorization import Account
-from simulator.iotcore.permissions.identity import ClientCertificate, Peer
+from simulator.iotcore.broker.peer import Peer
+from simulator.iotcore.permissions.account import Account
+from simulator.iotcore.permissions.identity import ClientCertificate
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 

@@ -11,7 +11,7 @@ import pytest
 
 from certs.errors import ConfigurationError, LinkError
 from certs.store import Store
-from simulator.iotcore.assembly import prepare_store, stand_in
+from simulator.iotcore.assembly import prepare_store, stand_in, trusts_strangers
 from simulator.iotcore.configuration import CoreConfiguration
 from simulator.iotcore.registry import CertificateStatus
 from tests.simulator.iotcore.status.running import TIMEOUT_S, Running, running
@@ -324,3 +324,21 @@ def test_a_store_is_made_when_asked_for(tmp_path: Path) -> None:
     wanted = CoreConfiguration(store=root, init=True)
     assert len(prepare_store(wanted)) == 2
     assert prepare_store(wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "access_keys", "expected"),
+    [
+        ("127.0.0.1", {}, False),
+        ("::1", {}, False),
+        ("localhost", {}, False),
+        ("0.0.0.0", {}, True),
+        ("::", {}, True),
+        ("192.0.2.1", {}, True),
+        ("0.0.0.0", {"AKIAIOSFODNN7EXAMPLE": "secret"}, False),
+    ],
+)
+def test_who_trusts_strangers(host: str, access_keys: dict[str, str], expected: bool) -> None:
+    """Who can be reached from elsewhere and has no access keys to check."""
+    configuration = CoreConfiguration(host=host, api={"access_keys": access_keys})
+    assert trusts_strangers(configuration) is expected

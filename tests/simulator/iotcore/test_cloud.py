@@ -12,7 +12,7 @@ import pytest
 
 from certs.authority import create_authority
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
@@ -78,6 +78,18 @@ def test_a_will_does_not_change_a_shadow(bench: CloudBench) -> None:
     assert bench.ask(app, f"{SHADOW}/get")[-1][1]["code"] == 404
 
 
+def test_a_shadow_outlives_its_thing(bench: CloudBench) -> None:
+    """Deleting a thing keeps its shadow, and a thing of that name finds it again."""
+    app = bench.join("app")
+    app.subscribe(f"{SHADOW}/+/accepted")
+    bench.ask(app, f"{SHADOW}/update", {"state": {"reported": {"gear": 3}}})
+    bench.cloud.control.operations()["DeleteThing"]({"thingName": "car-1"}, bench.now_s)
+    ((_, left),) = bench.ask(app, f"{SHADOW}/get")
+    bench.registry.put_thing(Thing("car-1"))
+    ((_, found),) = bench.ask(app, f"{SHADOW}/get")
+    assert left["state"] == found["state"] == {"reported": {"gear": 3}}
+
+
 def test_a_job_reaches_a_device_that_did_not_subscribe(bench: CloudBench) -> None:
     """The answer to start-next is direct; the answers of the API go to who subscribed."""
     _, answers = bench.cloud.jobs.control.create_job(
@@ -136,6 +148,70 @@ def test_requests_above_a_quota_are_refused_by_their_service() -> None:
     assert (refused["refused"], refused["clients"][0]["client_id"]) == (1, "app")
 
 
+def test_events_of_the_registry_are_published_while_they_are_on(bench: CloudBench) -> None:
+    """Topics and members of the developer guide's "Registry events"; silence until switched on."""
+    operations = bench.cloud.control.operations()
+
+    def call(name: str, **request: Any) -> dict[str, Any]:
+        result, answers = operations[name](request, bench.now_s)
+        bench.broker.answer(answers, bench.now_s)
+        bench.wait(1)
+        return result
+
+    app = bench.join("app")
+    app.subscribe("$aws/events/thing/#", "$aws/events/thingGroupMembership/#")
+    call("CreateThing", thingName="silent")
+    enabled = {kind: {"Enabled": True} for kind in ("THING", "THING_GROUP_MEMBERSHIP")}
+    call("UpdateEventConfigurations", eventConfigurations=enabled)
+    thing_id = call("CreateThing", thingName="bus-1")["thingId"]
+    call("UpdateThing", thingName="bus-1", attributePayload={"attributes": {"fleet": "a"}})
+    group_id = call("CreateThingGroup", thingGroupName="yard")["thingGroupId"]
+    call("AddThingToThingGroup", thingGroupName="yard", thingName="bus-1")
+    call("DeleteThing", thingName="bus-1")
+    events = bench.events(app)
+    membership = "$aws/events/thingGroupMembership/thingGroup/yard/thing/bus-1"
+    assert [topic for topic, _ in events] == [
+        "$aws/events/thing/bus-1/created",
+        "$aws/events/thing/bus-1/updated",
+        f"{membership}/added",
+        f"{membership}/removed",
+        "$aws/events/thing/bus-1/deleted",
+    ]
+    ids = {document.pop("eventId") for _, document in events}
+    assert len(ids) == 5
+    updated, added, removed = events[1][1], events[2][1], events[3][1]
+    assert updated.pop("timestamp") > 1_700_000_000_000
+    assert updated == {
+        "eventType": "THING_EVENT",
+        "operation": "UPDATED",
+        "accountId": ACCOUNT_ID,
+        "thingId": thing_id,
+        "thingName": "bus-1",
+        "versionNumber": 2,
+        "thingTypeName": None,
+        "attributes": {"fleet": "a"},
+    }
+    assert added["membershipId"] == removed["membershipId"]
+    assert {key: added[key] for key in added if key not in {"timestamp", "membershipId"}} == {
+        "eventType": "THING_GROUP_MEMBERSHIP_EVENT",
+        "operation": "ADDED",
+        "accountId": ACCOUNT_ID,
+        "groupArn": f"{ARN}thinggroup/yard",
+        "groupId": group_id,
+        "thingArn": f"{ARN}thing/bus-1",
+        "thingId": thing_id,
+    }
+
+
+def test_events_that_wait_are_bounded(bench: CloudBench) -> None:
+    """What a burst makes beyond ten thousand is dropped and counted."""
+    bench.registry.set_events({"THING": True}, 0.0)
+    for _ in range(10_002):
+        bench.registry.put_thing(Thing("car-1"))
+    bench.wait(1)
+    assert bench.cloud.registry_events.status() == {"published": 10_000, "dropped": 2}
+
+
 def test_a_job_for_a_group_reaches_things_that_join_later(bench: CloudBench) -> None:
     """A continuous job follows the registry's groups, whichever operation changed them."""
     operations = bench.cloud.control.operations()
@@ -157,3 +233,15 @@ def test_a_job_for_a_group_reaches_things_that_join_later(bench: CloudBench) -> 
     bench.broker.answer(answers, bench.now_s)
     ((_, pending),) = bench.ask(car, f"{JOBS}/get")
     assert [job["jobId"] for job in pending["queuedJobs"]] == ["update-1"]
+
+
+def test_a_shadow_that_is_too_large_counts_as_a_refusal_of_its_quota(bench: CloudBench) -> None:
+    """413 over MQTT, and the quota report names the client."""
+    app = bench.join("app")
+    app.subscribe(f"{SHADOW}/update/+")
+    ((_, refusal),) = bench.ask(
+        app, f"{SHADOW}/update", {"state": {"reported": {"text": "x" * 8_200}}}
+    )
+    assert refusal["code"] == 413
+    refused = bench.broker.quota_report()["shadow-document-bytes"]
+    assert (refused["refused"], refused["clients"][0]["client_id"]) == (1, "app")

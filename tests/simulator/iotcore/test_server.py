@@ -28,6 +28,8 @@ from simulator.iotcore.registry import CertificateStatus, Registry
 from simulator.iotcore.registry_files import DEVELOPMENT_POLICY, register
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -75,14 +77,6 @@ async def core(store: Store) -> AsyncIterator[CoreServer]:
         yield server
 
 
-def client_tls(identity: Identity) -> ssl.SSLContext:
-    """Mutual TLS for a client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
-
-
 def application(
     core: CoreServer, identity: Identity, client_id: str, **more: Any
 ) -> aiomqtt.Client:
@@ -92,7 +86,7 @@ def application(
         core.port,
         identifier=client_id,
         protocol=aiomqtt.ProtocolVersion.V5,
-        tls_context=client_tls(identity),
+        tls_context=mutual_tls(identity),
         **more,
     )
 
@@ -131,7 +125,7 @@ class Wire:
 async def wire(core: CoreServer, identity: Identity, **more: Any) -> AsyncIterator[Wire]:
     """A bare TLS connection."""
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", core.port, ssl=client_tls(identity), server_hostname="localhost", **more
+        "127.0.0.1", core.port, ssl=mutual_tls(identity), server_hostname="localhost", **more
     )
     try:
         yield Wire(reader, writer)
@@ -152,13 +146,6 @@ async def joined(core: CoreServer, identity: Identity, client_id: str, **more: A
 def at_qos_1(pattern: str) -> mqtt5.TopicFilter:
     """An entry of a SUBSCRIBE."""
     return mqtt5.TopicFilter(pattern, max_qos=mqtt5.QoS.AT_LEAST_ONCE)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something the server does by itself, turn by turn of the loop."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - a counter has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 def run_with(loop_kind: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -351,7 +338,7 @@ async def test_certificates_that_tls_refuses_harm_nobody(
     foreign = Store(tmp_path)
     foreign.init_authority()
     foreign.issue_thing("car")
-    contexts = [client_tls(store.identity("expired"))]
+    contexts = [mutual_tls(store.identity("expired"))]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(store.ca_certificate_path)
     contexts.append(context)
@@ -394,9 +381,7 @@ async def test_a_certificate_of_no_known_ca_can_be_trusted_by_itself(
     registry.put_policy(DEVELOPMENT_POLICY)
     register(registry, identity.certificate_id(), ["bus"], ["development"])
     tls = ServerTls(server.certificate_path, server.key_path, [identity.certificate_path])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(store.ca_certificate_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity, ca_path=store.ca_certificate_path)
     async with asyncio.timeout(TIMEOUT_S), CoreServer(registry, tls, port=0) as core:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", core.port, ssl=context, server_hostname="localhost"

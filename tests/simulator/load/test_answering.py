@@ -163,6 +163,22 @@ def test_without_a_95th_percentile_it_is_twice_the_median() -> None:
     assert exact.request(0, "e", STOP, 1.0)[1].due_s == pytest.approx(1.4)
 
 
+def test_no_command_takes_longer_than_the_bound() -> None:
+    """A rare time far beyond the 95th percentile ends at the bound; ordinary ones stay as they are.
+
+    The execution of the first case is drawn at 0.99999915 with this seed, 4.79 standard deviations
+    above the median: 9.97 s without a bound.
+    """
+    rare = "-dispatcher-0-107"
+    for takes_max, expected_s in ((None, 9.97), (2.0, 2.0)):
+        cars = answerer(seed=100, takes=0.3, takes_p95=1.0, takes_max=takes_max)
+        assert cars.request(0, rare, STOP, 0.0)[1].due_s == pytest.approx(expected_s, abs=0.01)
+    bounded = answerer(takes=0.4, takes_p95=1.0, takes_max=2.0, max_remembered=1)
+    times_s = [bounded.request(0, f"e-{n}", STOP, 0.0)[1].due_s for n in range(4000)]
+    assert np.percentile(times_s, 95) == pytest.approx(1.0, rel=0.07)
+    assert max(times_s) == pytest.approx(2.0)
+
+
 def test_an_extreme_spread_stays_finite() -> None:
     """Marks however far apart give times within the longest run."""
     cars = answerer(takes=1e-300, takes_p95=2_592_000.0)

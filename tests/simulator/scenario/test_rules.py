@@ -266,6 +266,19 @@ def test_what_is_hardly_meant_is_a_warning(part: str, warning: str) -> None:
     assert any(warning in text for text in warnings(f"{SMALLEST}{part}\n"))
 
 
+def test_cars_that_are_late_by_themselves_are_a_warning() -> None:
+    """No late answer is promised while the cars' own times make some: unless they have an end."""
+    text = SMALLEST.replace("    count", "    commands: {takes: 300ms, takes_p95: 1s}\n    count")
+    text += "applications: {commanders: [{name: boss, rate_hz: 9, answer_within: 3s}]}\n"
+    text += "checks: [connected_share == 100 %, commands_late == 0]\n"
+
+    # ln(10) / (ln(1 / 0.3) / 1.64485) is 3.1458 standard deviations: 0.000828 of a normal curve.
+    [found] = warnings(text)
+    assert "cars of cars alone take longer than the 3 s of boss for about 1 in 1,20" in found
+    assert warnings(text.replace("takes_p95: 1s", "takes_p95: 1s, takes_max: 2s")) == []
+    assert warnings(text.replace("commands_late == 0", "commands_late < 5")) == []
+
+
 def test_cars_that_stay_away_are_a_warning() -> None:
     """A fault that ends connections of cars that do not reconnect is pointed out."""
     text = SMALLEST.replace("    count", "    reconnect: {policy: none}\n    count")

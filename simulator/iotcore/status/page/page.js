@@ -115,8 +115,8 @@ function show(status) {
       count(totals.messages_queued) + " others had to wait"));
   const kept = status.persistence;
   byId("data").textContent = visible(!kept ? "Nothing is kept when it stops (--data-dir)."
-    : `Kept in ${kept.directory}; saved ${count(kept.saves)} times` +
-      (kept.failed_saves ? `, failed ${count(kept.failed_saves)} times.` : "."));
+    : `Kept in ${kept.directory}; saves: ${count(kept.saves)}` +
+      (kept.failed_saves ? `, FAILED: ${count(kept.failed_saves)}.` : "."));
   const words = { enforce: "enforced", observe: "only counted", off: "off" };
   byId("quotas").textContent = visible(quotas.mode === "off"
     ? "Quotas on rates are off." : `Quotas of ${quotas.table} (${quotas.date}), ${words[quotas.mode]}.`);

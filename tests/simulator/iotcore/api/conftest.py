@@ -18,7 +18,7 @@ from certs.authority import create_authority
 from simulator.iotcore.api.gateway import Gateway
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority

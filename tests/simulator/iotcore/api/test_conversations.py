@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import mqtt5
 import pytest
+from botocore.exceptions import ClientError
 
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Thing
 from simulator.iotcore.throttling.choosing import choose
 from tests.simulator.iotcore.api.conftest import UNIX_S_AT_ZERO, StandIn, served
-from tests.simulator.iotcore.conftest import ARN, REGION
+from tests.simulator.iotcore.conftest import ALLOW_ALL, ARN, REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,6 +181,21 @@ async def test_a_command_and_its_answer(stand_in: StandIn, car: Client) -> None:
 
 
 # Messages
+
+
+@pytest.mark.usefixtures("car")
+async def test_a_device_has_a_hundred_commands_at_most(stand_in: StandIn) -> None:
+    """The next one gets 402, and the quota report says whose request that was."""
+    iot, start = stand_in.aws("iot"), stand_in.aws("iot-jobs-data")
+    made = await iot.create_command(
+        commandId="honk", payload={"content": b"{}", "contentType": "application/json"}
+    )
+    request = {"targetArn": f"{ARN}thing/car-1", "commandArn": made["commandArn"]}
+    for _ in range(100):
+        await start.start_command_execution(**request, executionTimeoutSeconds=600)
+    with pytest.raises(start.exceptions.ServiceQuotaExceededException):
+        await start.start_command_execution(**request, executionTimeoutSeconds=600)
+    assert stand_in.broker.quota_report()["commands-per-device"]["refused"] == 1
 
 
 async def test_a_message_with_everything(stand_in: StandIn, car: Client) -> None:
@@ -431,6 +447,29 @@ async def metered() -> AsyncIterator[StandIn]:
         yield found
 
 
+async def test_policies_of_a_signing_identity_decide_on_the_data_plane() -> None:
+    """Those attached to its Cognito identity, and of `iot-data` only: `iot` is for IAM."""
+    identity = "ap-northeast-2:12345678-1234-1234-1234-123456789012"
+    reader = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Action": "iot:GetThingShadow",
+            "Resource": f"{ARN}thing/car-1",
+        },
+    }
+    async with served(StandIn(identities={"AKIDEXAMPLE": identity})) as stand_in:
+        data = stand_in.aws("iot-data")
+        await data.update_thing_shadow(thingName="car-1", payload='{"state":{}}')
+        stand_in.registry.put_policy(Policy.parse("reader", reader))
+        stand_in.registry.attach_policy("reader", identity)
+        await data.get_thing_shadow(thingName="car-1")
+        with pytest.raises(ClientError) as caught:
+            await data.update_thing_shadow(thingName="car-1", payload='{"state":{}}')
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        await stand_in.aws("iot").list_things()
+
+
 async def test_a_shadow_has_twenty_requests_a_second(metered: StandIn) -> None:
     """The twenty-first within a second is throttled, over HTTP as over MQTT, and counted."""
     metered.registry.put_thing(Thing("car-1"))
@@ -445,6 +484,28 @@ async def test_a_shadow_has_twenty_requests_a_second(metered: StandIn) -> None:
     assert report["clients"][0]["client_id"] == "AKIDEXAMPLE"
     metered.wait(1)
     await data.get_thing_shadow(thingName="car-1")
+
+
+async def test_a_provisioning_day_meets_the_rates_of_the_registry(metered: StandIn) -> None:
+    """Ten CreateKeysAndCertificate and fifteen AttachPolicy a second; other operations go on."""
+    iot = metered.aws("iot")
+    await iot.create_policy(policyName="car", policyDocument=json.dumps(ALLOW_ALL))
+    arns = [(await iot.create_keys_and_certificate())["certificateArn"] for _ in range(10)]
+    with pytest.raises(iot.exceptions.ThrottlingException) as caught:
+        await iot.create_keys_and_certificate()
+    assert caught.value.response["Error"]["Code"] == "ThrottlingException"
+    for arn in (arns * 2)[:15]:
+        await iot.attach_policy(policyName="car", target=arn)
+    with pytest.raises(iot.exceptions.ThrottlingException):
+        await iot.attach_policy(policyName="car", target=arns[9])
+    await iot.create_thing(thingName="car-1")
+    report = metered.broker.quota_report()
+    assert {name: one["refused"] for name, one in report.items()} == {
+        "api-create-keys-and-certificate": 1,
+        "api-attach-policy": 1,
+    }
+    metered.wait(1)
+    await iot.create_keys_and_certificate()
 
 
 async def test_a_connection_may_be_asked_about_once_a_second(metered: StandIn) -> None:

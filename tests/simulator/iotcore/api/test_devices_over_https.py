@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,21 @@ from botocore.exceptions import ClientError
 from certs.store import Identity, Store
 from simulator.iotcore.api.gateway import Gateway
 from simulator.iotcore.clock import Clock
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 from simulator.iotcore.server import CoreServer
+from simulator.iotcore.throttling.account import AccountQuotas
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
 from tests.simulator.iotcore.api.conftest import Aws, Callers, make_cloud
 from tests.simulator.iotcore.conftest import ACCOUNT_ID, ARN, REGION
+from tests.simulator.iotcore.throttling.conftest import table_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from simulator.iotcore.broker.joints import Quotas
 
 TIMEOUT_S = 20.0
 ROLE = "arn:aws:iam::123456789012:role/any-role"
@@ -36,7 +40,7 @@ ROLE = "arn:aws:iam::123456789012:role/any-role"
 class OnePort(Callers):
     """The stand-in behind one TLS port, as people run it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, quotas: Quotas | None = None) -> None:
         super().__init__()
         self.registry = Registry()
         self.clock = Clock.of_machine()
@@ -44,7 +48,9 @@ class OnePort(Callers):
         self.cloud = make_cloud(self.registry, account, self.clock.unix_s_at_zero)
         identity = store.server_identity()
         tls = ServerTls(identity.certificate_path, identity.key_path, [store.ca_certificate_path])
-        self.core = CoreServer(self.registry, tls, port=0, cloud=self.cloud, clock=self.clock)
+        self.core = CoreServer(
+            self.registry, tls, port=0, cloud=self.cloud, clock=self.clock, quotas=quotas
+        )
         self.gateway = Gateway(self.core, keyring=self.core.keyring)
         self.core.serve("/", self.gateway.handle)
         self.ca_path = str(store.ca_certificate_path)
@@ -56,7 +62,7 @@ class OnePort(Callers):
             self.core.port,
             identifier=client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
-            tls_context=tls_of(device),
+            tls_context=mutual_tls(device),
         )
 
     def device_aws(self, service: str, device: Identity) -> Aws:
@@ -64,14 +70,6 @@ class OnePort(Callers):
         files = (str(device.certificate_path), str(device.key_path))
         config = Config(signature_version=UNSIGNED, client_cert=files)
         return self.aws(service, verify=self.ca_path, config=config)
-
-
-def tls_of(device: Identity) -> ssl.SSLContext:
-    """Mutual TLS for a client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(device.ca_path)
-    context.load_cert_chain(device.certificate_path, device.key_path)
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +89,11 @@ def device(store: Store) -> Identity:
 
 
 @pytest.fixture
-async def stand_in(store: Store, device: Identity) -> AsyncIterator[OnePort]:
-    """A stand-in that knows the device, whose thing is `car-1`."""
-    found = OnePort(store)
+async def stand_in(
+    store: Store, device: Identity, request: pytest.FixtureRequest
+) -> AsyncIterator[OnePort]:
+    """A stand-in that knows the device, whose thing is `car-1`; a parameter is its quotas."""
+    found = OnePort(store, getattr(request, "param", None))
     found.registry.register_certificate(device.certificate_id())
     found.registry.put_thing(Thing("car-1"))
     found.registry.put_thing(Thing("car-2"))
@@ -274,7 +274,7 @@ async def ask(
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         aiohttp.ClientSession() as session,
-        session.get(url, ssl=tls_of(device), headers=named) as response,
+        session.get(url, ssl=mutual_tls(device), headers=named) as response,
     ):
         return response.status, await response.json()
 
@@ -330,6 +330,20 @@ async def test_role_aliases_have_policies(trusted: OnePort, device: Identity) ->
     assert (await ask(trusted, device, "admin"))[0] == 404
     trusted.registry.detach_policy("device", device.certificate_id())
     assert (await ask(trusted, device))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "stand_in",
+    # One at once, and the next one in a quarter of an hour.
+    [AccountQuotas(table_with({"api-assume-role-with-certificate": 0.001}))],
+    indirect=True,
+)
+async def test_credentials_have_a_rate(trusted: OnePort, device: Identity) -> None:
+    """What is asked above it is throttled and counted for the device."""
+    assert (await ask(trusted, device))[0] == 200
+    assert (await ask(trusted, device))[0] == 429
+    refused = trusted.core.quota_report()["api-assume-role-with-certificate"]
+    assert refused["clients"][0]["client_id"] == device.certificate_id()
 
 
 async def test_credentials_are_counted(trusted: OnePort, device: Identity) -> None:

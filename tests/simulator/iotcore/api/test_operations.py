@@ -16,6 +16,8 @@ from certs.pem import certificate_pem, request_pem
 from simulator.iotcore.api.data_plane import Confirmation
 from simulator.iotcore.api.model import CONTROL, DATA, JOBS_DATA, Models
 from simulator.iotcore.api.operations import Operations
+from simulator.iotcore.api.rates import ASSUME_ROLE_CLAIMS
+from simulator.iotcore.broker.counters import Cause
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
 from tests.simulator.iotcore.api.conftest import UNIX_S_AT_ZERO, StandIn
@@ -343,6 +345,18 @@ def test_the_data_planes_are_served_whole(service: str) -> None:
     """Nothing of the two data planes is left out."""
     served = {name for owner, name in Caller().operations.names() if owner == service}
     assert served == {operation.name for operation in MODELS if operation.service == service}
+
+
+def test_every_rate_of_an_operation_is_asked_for() -> None:
+    """By an operation that is served, or by the credentials provider."""
+    operations = Caller().operations
+    request = {"thingName": "car-1", "clientId": "car-1", "topic": "a"}
+    claimed = {claim.cause for claim in ASSUME_ROLE_CLAIMS}
+    for service, name in operations.names():
+        served = operations.find(service, name)
+        assert served is not None
+        claimed |= {claim.cause for claim in served.claims(request)}
+    assert {cause for cause in Cause if cause.is_of_one_operation} <= claimed
 
 
 def test_the_documentation_lists_what_is_served() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -174,8 +175,10 @@ def test_an_error_reads_back_with_the_status_of_its_service(
 ) -> None:
     """The service model says the HTTP status of an error, whatever the operation thought."""
     operation = next(each for each in MODELS if each.service == service)
-    response = operation.refuse(ServiceFailure(code, "what is wrong", 418))
+    response = operation.refuse(ServiceFailure(code, "what is wrong", 418), "trace")
     raw = {"status_code": response.status, "headers": response.headers, "body": response.body}
     parsed = create_parser("rest-json").parse(raw, operation.output_shape)
     assert parsed["Error"] == {"Message": "what is wrong", "Code": code}
     assert response.status == status
+    traced = {"traceId": "trace"} if service == DATA else {}
+    assert json.loads(response.body) == {"message": "what is wrong", **traced}

@@ -104,6 +104,18 @@ def test_the_published_example_of_aws_verifies() -> None:
     assert signer.is_verified
 
 
+@pytest.mark.parametrize(("written", "sent"), [("%2F", "/"), ("%2F", "%2f"), ("a=b", "%61=%62")])
+def test_a_query_is_signed_in_its_canonical_form(written: str, sent: str) -> None:
+    """Whatever the client sends, AWS signs its own encoding of it."""
+    request = presigned()
+    assert written in request.target
+    assert check(dataclasses.replace(request, target=request.target.replace(written, sent)))
+    in_header = signed(path="/things?b=%2Fx&a=%20")
+    assert check(dataclasses.replace(in_header, target="/things?b=/x&a=%20")).is_verified
+    changed = request.target.replace("%2Faws4_request", "/aws4_request").replace("a=b", "a=c")
+    assert refusal(dataclasses.replace(request, target=changed)) == "InvalidSignatureException"
+
+
 def test_a_request_without_a_signature_has_none() -> None:
     """Other authorization is not looked at."""
     assert read_signature(ApiRequest("GET", "/")) is None

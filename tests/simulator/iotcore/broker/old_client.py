@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from simulator.iotcore.permissions.identity import Peer
+from simulator.iotcore.broker.peer import Peer
 from tests.simulator.iotcore.conftest import Client
 
 if TYPE_CHECKING:

@@ -170,6 +170,23 @@ def test_persistent_sessions_can_be_denied(make_bench: Callable[..., Bench]) -> 
     assert bench.connect("c", session_expiry_interval=10).codes(ConnAck) == [0x87]
 
 
+def test_the_topic_of_the_will_can_be_a_condition(make_bench: Callable[..., Bench]) -> None:
+    """`iot:LastWillTopic` with ArnEquals, as in the guide's "Connect policy examples"."""
+    condition = {"ArnEquals": {"iot:LastWillTopic": "arn:aws:iot:*:*:topic/*my/lastwill/topicName"}}
+    connect = allow(("iot:Connect", "client/*"), condition=condition)
+    connect["Statement"] += allow(("iot:Publish", "topic/*"))["Statement"]
+    bench = make_bench(connect)
+    codes = [
+        bench.connect("c", will=will).codes(ConnAck)
+        for will in (
+            mqtt5.Will(topic="my/lastwill/topicName", payload=b""),
+            mqtt5.Will(topic="another", payload=b""),
+            None,
+        )
+    ]
+    assert codes == [[0], [0x87], [0x87]]
+
+
 def test_policies_of_an_open_connection_can_change(bench: Bench) -> None:
     """Detaching a policy holds from the next packet on."""
     client = bench.join("c")

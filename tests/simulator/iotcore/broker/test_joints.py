@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import mqtt5
 
-from simulator.iotcore.broker.counters import Cause
-from simulator.iotcore.broker.joints import Answer, Breach, DocumentedTopics, Effect, Unlimited
+from simulator.iotcore.broker.counters import Breach, Cause, Effect
+from simulator.iotcore.broker.joints import Answer, DocumentedTopics, Unlimited
 from simulator.iotcore.broker.message import Message
 from simulator.iotcore.throttling.meter import Meter
 

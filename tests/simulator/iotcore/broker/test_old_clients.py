@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import register
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -64,14 +64,6 @@ async def core(store: Store) -> AsyncIterator[CoreServer]:
         yield server
 
 
-def client_tls(identity: Identity) -> ssl.SSLContext:
-    """Mutual TLS for a client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
-
-
 class Paho:
     """A paho client whose callbacks end up in queues of the event loop."""
 
@@ -85,7 +77,7 @@ class Paho:
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, reconnect_on_failure=False, **more
         )
-        self.client.tls_set_context(client_tls(identity))
+        self.client.tls_set_context(mutual_tls(identity))
         client: Any = self.client
         client.on_connect = lambda *args: hand_over("connected", args[2:4])
         client.on_connect_fail = lambda *_: hand_over("failed", None)
@@ -203,7 +195,7 @@ async def test_aiomqtt_in_every_mix_of_versions(
     """Wildcards and a will."""
 
     def client(name: str, protocol: Any, **more: Any) -> aiomqtt.Client:
-        context = client_tls(store.identity(name))
+        context = mutual_tls(store.identity(name))
         return aiomqtt.Client(
             "localhost",
             core.port,

@@ -12,8 +12,9 @@ import pytest
 
 from simulator.iotcore.broker.choices import Choices
 from simulator.iotcore.broker.connection import Ending
-from simulator.iotcore.broker.joints import Effect
-from simulator.iotcore.permissions.identity import ClientCertificate, Peer
+from simulator.iotcore.broker.counters import Effect
+from simulator.iotcore.broker.peer import Peer
+from simulator.iotcore.permissions.identity import ClientCertificate
 from simulator.iotcore.throttling.account import AccountQuotas
 from simulator.iotcore.throttling.bounds import limits_in
 from tests.simulator.iotcore.broker import old_client

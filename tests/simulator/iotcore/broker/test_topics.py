@@ -22,6 +22,7 @@ from simulator.iotcore.broker.topics import (
         "é" * 128,
         "$aws/rules/" + "r" * 60 + "/" + "x" * 256,
         "$aws/rules/r/a/b/c/d/e/f/g/h",
+        "$aws/rules/SiteWiseWindFarmRule",
         "$aws/commands/things/t/executions/e/response/accepted/json",
     ],
 )
@@ -40,7 +41,8 @@ def test_takes_topic_names_within_the_limits(topic: str) -> None:
         "a/b/c/d/e/f/g/h/i",
         "x" * 257,
         "é" * 129,
-        "$aws/rules/r",
+        "$aws/rules/",
+        "$aws/rules/r/",
         "$aws/rules//x",
         "$aws/rules/r/" + "x" * 257,
         "$aws/rules/r/a/b/c/d/e/f/g/h/i",
@@ -85,6 +87,8 @@ def test_refuses_malformed_shared_filters(pattern: str) -> None:
     ("topic", "expected"),
     [
         ("$aws/rules/r/a/b", True),
+        ("$aws/rules/r", True),
+        ("$aws/rules", False),
         ("$aws/things/car/shadow/update", True),
         ("$aws/things/car/shadow/name/n/get", True),
         ("$aws/things/car/shadow/update/accepted", False),

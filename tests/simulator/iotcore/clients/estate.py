@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from typing import TYPE_CHECKING, Any, Self
 
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.registry_files import register
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from certs.store import Identity, Store
+    from certs.store import Store
     from simulator.iotcore.broker.joints import Answer
 
 TIMEOUT_S = 20.0
@@ -73,14 +72,6 @@ def issue_identities(store: Store) -> None:
     store.init_authority()
     store.issue_server()
     list(store.issue_things([*CARS, *APPLICATIONS, CLAIM]))
-
-
-def client_tls(identity: Identity) -> ssl.SSLContext:
-    """Mutual TLS for a client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
 
 
 class Estate:

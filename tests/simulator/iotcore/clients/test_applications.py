@@ -14,8 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.client_tls import mutual_tls
 from tests.simulator.iotcore.clients.device_sdk import Version
-from tests.simulator.iotcore.clients.estate import client_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ def application(
         estate.core.port,
         identifier=client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if is_five else aiomqtt.ProtocolVersion.V311,
-        tls_context=client_tls(estate.store.identity(name)),
+        tls_context=mutual_tls(estate.store.identity(name)),
         **more,
     )
 
@@ -164,7 +164,7 @@ async def phone(estate: Estate, version: Version, *, is_clean: bool) -> AsyncIte
         protocol=MQTTProtocolVersion.MQTTv5 if is_five else MQTTProtocolVersion.MQTTv311,
         clean_session=None if is_five else is_clean,
     )
-    client.tls_set_context(client_tls(estate.store.identity("app")))
+    client.tls_set_context(mutual_tls(estate.store.identity("app")))
 
     def welcome(_client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
         assert code.value == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import mqtt5
 import pytest
 
-from tests.simulator.iotcore.clients.estate import client_tls
+from tests.client_tls import mutual_tls
 
 if TYPE_CHECKING:
     from tests.simulator.iotcore.clients.estate import Estate
@@ -32,7 +32,7 @@ def connect(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_session_is_not_resumed(estate: Estate, version: ssl.TLSVersion) -> None:
     """Neither by ticket nor by session id."""
-    context = client_tls(estate.store.identity("car-1"))
+    context = mutual_tls(estate.store.identity("car-1"))
     context.minimum_version = context.maximum_version = version
     session, _ = await asyncio.to_thread(connect, context, estate.core.port, None)
     assert session is None or not session.has_ticket

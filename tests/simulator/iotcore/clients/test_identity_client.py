@@ -11,6 +11,8 @@ from awsiot import iotidentity, iotshadow
 
 from certs.authority import create_request, new_private_key
 from certs.pem import private_key_pem, request_pem
+from simulator.iotcore.hooks import HookPump
+from simulator.iotcore.lambdas import Lambdas
 from tests.simulator.iotcore.clients.device_sdk import (
     REQUEST_OPTIONS,
     KeyPair,
@@ -126,11 +128,12 @@ async def test_provisioning_by_signing_request(estate: Estate, version: Version)
 async def test_refused_provisioning_says_why(estate: Estate, version: Version) -> None:
     """Codes as the service was seen to answer; statuses are those of HTTP."""
     create_template(estate, preProvisioningHook={"targetArn": HOOK_ARN})
-    estate.cloud.provisioning.set_hook(
-        HOOK_ARN,
-        lambda event: {"allowProvisioning": event["parameters"]["SerialNumber"] != "stolen"},
-    )
-    async with identity_client(estate, version) as client:
+
+    async def may_provision(event: dict[str, Any], _context: object) -> dict[str, bool]:
+        return {"allowProvisioning": event["parameters"]["SerialNumber"] != "stolen"}
+
+    hooks = HookPump(estate.cloud.provisioning, Lambdas({HOOK_ARN: may_provision}), estate.core)
+    async with hooks, identity_client(estate, version) as client:
         error = await error_of(
             client.create_certificate_from_csr(
                 iotidentity.CreateCertificateFromCsrRequest(certificate_signing_request="none")

@@ -10,7 +10,7 @@ from botocore import xform_name
 from simulator.iotcore.broker.joints import Answer
 from simulator.iotcore.broker.message import Message
 from simulator.iotcore.control.plane import ControlPlane
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.registry import Registry
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.provisioning_authority import IssuedCertificate

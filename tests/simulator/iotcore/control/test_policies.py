@@ -56,7 +56,9 @@ def test_malformed_documents_are_refused(bench: Bench, document: str) -> None:
 
 def test_blanks_do_not_count(bench: Bench) -> None:
     """The quota of 2048 characters leaves them out."""
-    bench("CreatePolicy", policyName="q", policyDocument=ALLOW + " " * 4000)
+    document = ALLOW + " " * 4000
+    bench("CreatePolicy", policyName="q", policyDocument=document)
+    assert bench("GetPolicy", policyName="q")["policyDocument"] == document
 
 
 def test_the_default_version_is_in_force(bench: Bench) -> None:

@@ -162,6 +162,8 @@ CONNECT_ATTRIBUTES = "iot:ConnectAttributes"
             ("PersistentConnect", "LastWill"),
             False,
         ),
+        ({"ForAllValues:StringEquals": {CONNECT_ATTRIBUTES: []}}, (), True),
+        ({"ForAllValues:StringEquals": {CONNECT_ATTRIBUTES: []}}, ("LastWill",), False),
         ({"ForAnyValue:StringEquals": {CONNECT_ATTRIBUTES: ["LastWill"]}}, ("LastWill",), True),
         ({"ForAnyValue:StringEquals": {CONNECT_ATTRIBUTES: ["LastWill"]}}, (), False),
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import ssl
 import uuid
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from certs.errors import StorageError
 from certs.store import Store
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.persistence.directory import FILE_NAME, DataDirectory
 from simulator.iotcore.persistence.keeping import Persistence
 from simulator.iotcore.persistence.parts import parts_of
@@ -31,9 +30,11 @@ from simulator.iotcore.registry_files import DEVELOPMENT_POLICY, register
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 ACCOUNT = Account("ap-northeast-2", "123456789012")
@@ -105,9 +106,7 @@ def client(
 ) -> aiomqtt.Client:
     """A client as an application would write it, with a session of an hour."""
     identity = store.identity(name)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity)
     if protocol is aiomqtt.ProtocolVersion.V311:
         options: dict[str, Any] = {"clean_session": False}
     else:
@@ -138,13 +137,6 @@ async def drain(visitor: aiomqtt.Client, last: str) -> list[tuple[str, bytes]]:
 def contents(folder: Path) -> bytes:
     """All files of a folder."""
     return b"".join(path.read_bytes() for path in folder.iterdir())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something the server does by itself."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - a counter has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("protocol", [aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from certs.store import Store
+from tests.client_tls import mutual_tls
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -60,9 +60,7 @@ async def core(store: Store, data: Path) -> AsyncIterator[tuple[Process, int]]:
 def client(store: Store, port: int, name: str) -> aiomqtt.Client:
     """A client with a session of an hour."""
     identity = store.identity(name)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity)
     lasting: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's own
     lasting.SessionExpiryInterval = 3600
     return aiomqtt.Client(

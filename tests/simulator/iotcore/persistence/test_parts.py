@@ -12,7 +12,7 @@ import pytest
 from certs.authority import create_authority
 from simulator.iotcore.broker.message import Message
 from simulator.iotcore.cloud import Cloud
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.persistence.parts import Parts, parts_of
 from simulator.iotcore.persistence.records import Kind
 from simulator.iotcore.persistence.restoring import read

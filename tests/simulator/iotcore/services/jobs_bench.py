@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from simulator.iotcore.broker.message import Message
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.jobs import JobsService
 from tests.simulator.iotcore.services.aws_models import check_failure, check_request, check_result

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.commands.protocol import ExecutionStatus, Outcome, ReasonCode, encode_outcome
 from simulator.iotcore.broker.message import Message
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.registry import Registry, Thing
 from simulator.iotcore.services.commands import Commands
 from simulator.iotcore.services.failures import ServiceFailure

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from certs.authority import Credential, create_authority, new_private_key
 from certs.errors import ConfigurationError
 from certs.pem import certificate_id
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus, Registry, Thing
 from simulator.iotcore.services.provisioning_just_in_time import JustInTime

@@ -488,7 +488,8 @@ def test_requests_are_claimed(table: Table) -> None:
 def test_a_shadow_needs_no_thing_unless_told_so() -> None:
     """AWS asks no registry; with one to ask, an unknown thing is 404."""
     assert "accepted" in Table().update({"state": {}})
-    strict = Table(thing_exists={"lamp"}.__contains__)
+    assert "accepted" in Table(thing_exists={"other"}.__contains__).update({"state": {}})
+    strict = Table(limits=ShadowLimits(things_must_exist=True), thing_exists={"lamp"}.__contains__)
     assert "accepted" in strict.update({"state": {}})
     for verb in ("get", "update", "delete"):
         ((topic, answer),) = strict.ask(f"$aws/things/ghost/shadow/{verb}")

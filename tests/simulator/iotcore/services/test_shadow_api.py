@@ -204,7 +204,8 @@ def test_listing_goes_on_when_shadows_come_and_go(service: ShadowService) -> Non
 
 def test_listing_an_unknown_thing(service: ShadowService) -> None:
     """The list is empty, as the developer guide says, also when things are asked for."""
-    strict = ShadowService(1_700_000_000.0, thing_exists=lambda _: False)
+    limits = ShadowLimits(things_must_exist=True)
+    strict = ShadowService(1_700_000_000.0, limits=limits, thing_exists=lambda _: False)
     for either in (service, strict):
         result, answers = either.list_named_shadows_for_thing({"thingName": "ghost"}, 3)
         assert result == {"results": [], "timestamp": 1_700_000_003}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.iotcore.broker.message import Message
-from simulator.iotcore.permissions.authorization import Account
+from simulator.iotcore.permissions.account import Account
 from simulator.iotcore.services.failures import ServiceFailure
 from simulator.iotcore.services.stream_blocks import BlockRequest, StreamRefusal
 from simulator.iotcore.services.streams import Streams

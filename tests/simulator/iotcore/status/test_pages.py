@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -273,3 +274,21 @@ async def test_no_page_shows_a_secret(store: Store, tmp_path: Path) -> None:
         assert b"topic-of-a-customer" not in page
         assert b"PRIVATE KEY" not in page
     assert b"EXAMPLEACCESSKEY" not in b"".join(pages)
+
+
+async def test_a_change_whose_body_does_not_arrive_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """408, and the connection does not stay."""
+    monkeypatch.setattr("simulator.iotcore.transports.http_entry.BODY_TIMEOUT_S", 0.05)
+    async with running(store, status={"allow_time_travel": True}) as core:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", core.server.port, ssl=core.context(), server_hostname="localhost"
+        )
+        writer.write(
+            b"POST /_core/clock HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.transport.abort()
+        assert core.server.counters().get("closed_defect") is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from simulator.iotcore.registry_files import DEVELOPMENT_POLICY, register
 from simulator.iotcore.server import CoreServer
 from simulator.iotcore.throttling.account import AccountQuotas
 from simulator.iotcore.tls import ServerTls
+from tests.client_tls import mutual_tls
 from tests.simulator.iotcore.throttling.conftest import table_with
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ async def join(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection past CONNACK."""
     identity = store.identity(name)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
+    context = mutual_tls(identity)
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import mqtt5
 import pytest
 
-from simulator.iotcore.broker.counters import Cause
-from simulator.iotcore.broker.joints import Answer, Claim, DocumentedTopics, Effect
+from simulator.iotcore.broker.counters import Cause, Effect
+from simulator.iotcore.broker.joints import Answer, Claim, DocumentedTopics
 from simulator.iotcore.broker.message import Message
 
 if TYPE_CHECKING:
@@ -375,6 +375,15 @@ def test_messages_queued_for_a_shared_group(make_throttled: Callable[..., Bench]
         (Cause.QUOTA_PUBLISHES_IN, 20_000),
         (Cause.QUOTA_RETAINED_PUBLISHES, 500),
         (Cause.QUOTA_RETAINED_PUBLISHES_OF_TOPIC, 1),
+        (Cause.QUOTA_CERTIFICATES_REGISTERED, 15),
+        (Cause.API_CREATE_THING, 100),
+        (Cause.API_DESCRIBE_THING, 350),
+        (Cause.API_CREATE_KEYS_AND_CERTIFICATE, 10),
+        (Cause.API_CREATE_CERTIFICATE_FROM_CSR, 15),
+        (Cause.API_CREATE_POLICY, 10),
+        (Cause.API_ATTACH_POLICY, 15),
+        (Cause.API_ATTACH_THING_PRINCIPAL, 100),
+        (Cause.API_GET_RETAINED_MESSAGE, 500),
     ],
 )
 def test_requests_of_services_and_of_the_api(

@@ -24,9 +24,9 @@ from simulator.iotcore.server import CoreServer
 from simulator.iotcore.tls import ServerTls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    from certs.store import Identity, Store
+    from certs.store import Store
 
 TIMEOUT_S = 20.0
 REGION = "ap-northeast-2"
@@ -95,22 +95,6 @@ def permit(*actions: str, resource: str = "*", **more: Any) -> dict[str, Any]:
     }
 
 
-def tls_of(identity: Identity, *, alpn: str | None = None) -> ssl.SSLContext:
-    """Mutual TLS for a client."""
-    context = trusting(identity, alpn=alpn)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
-
-
-def trusting(identity: Identity, *, alpn: str | None = None) -> ssl.SSLContext:
-    """TLS for a client without a certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(identity.ca_path)
-    if alpn is not None:
-        context.set_alpn_protocols([alpn])
-    return context
-
-
 def signed_path(
     core: CoreServer, token: str | None = None, *, at: datetime | None = None, **key: str
 ) -> str:
@@ -127,13 +111,6 @@ def signed_path(
     signature = signer.signature(signer.string_to_sign(request, canonical), request)
     path = "/" + request.url.split("/", 3)[3] + f"&X-Amz-Signature={signature}"
     return path if token is None else f"{path}&X-Amz-Security-Token={quote(token, safe='')}"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something the server does by itself, turn by turn of the loop."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - a counter has no event to wait for
-            await asyncio.sleep(0.005)
 
 
 def wanted(pattern: str, qos: int = 1) -> mqtt5.TopicFilter:

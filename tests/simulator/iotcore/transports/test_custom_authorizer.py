@@ -10,6 +10,7 @@ import mqtt5
 import pytest
 
 from simulator.iotcore.lambdas import Lambdas
+from tests.client_tls import mutual_tls, trusting
 from tests.simulator.iotcore.transports.rig import (
     FUNCTION,
     TIMEOUT_S,
@@ -18,15 +19,14 @@ from tests.simulator.iotcore.transports.rig import (
     make_server,
     permit,
     still_clock,
-    tls_of,
-    trusting,
-    until,
     wanted,
     wire,
 )
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from certs.store import Store
     from simulator.iotcore.server import CoreServer
@@ -67,7 +67,7 @@ async def test_the_answers_policies_and_name_are_in_force(
     async with (
         asyncio.timeout(TIMEOUT_S),
         make_server(store, lambdas=lambdas) as core,
-        wire(core, tls_of(store.identity("app"))) as app,
+        wire(core, mutual_tls(store.identity("app"))) as app,
         wire(core, nobody) as driver,
     ):
         add_authorizer(core)
@@ -129,6 +129,37 @@ async def test_a_function_that_fails_or_is_missing(store: Store, nobody: ssl.SSL
             assert core.counters()["refused_by_authorizer"] == 1
 
 
+def _nested() -> Any:
+    """A document deeper than the interpreter's stack."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep
+
+
+def _circular() -> Any:
+    """A document that holds itself."""
+    document: dict[str, Any] = {}
+    document["Statement"] = document
+    return document
+
+
+@pytest.mark.parametrize("make", [_nested, _circular])
+async def test_an_answer_that_cannot_be_read(
+    store: Store, nobody: ssl.SSLContext, make: Callable[[], Any]
+) -> None:
+    """The client is refused and does not wait for ever."""
+    lambdas, _ = doorman(permit() | {"policyDocuments": [make()]})
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        make_server(store, lambdas=lambdas) as core,
+        wire(core, nobody) as driver,
+    ):
+        add_authorizer(core)
+        assert await connect(driver, "driver") == 0x87
+        assert core.counters()["refused_by_authorizer"] == 1
+
+
 @pytest.mark.parametrize("name", ["nobody", "asleep"])
 async def test_an_authorizer_that_does_not_exist_or_is_inactive(
     store: Store, nobody: ssl.SSLContext, name: str
@@ -184,7 +215,7 @@ async def test_a_certificate_needs_no_authorizer(store: Store) -> None:
     lambdas, events = doorman(permit())
     async with asyncio.timeout(TIMEOUT_S), make_server(store, lambdas=lambdas) as core:
         add_authorizer(core)
-        async with wire(core, tls_of(store.identity("car"))) as car:
+        async with wire(core, mutual_tls(store.identity("car"))) as car:
             assert await connect(car, "car") == 0
     assert events == []
 

@@ -17,6 +17,7 @@ from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.permissions.policy import Policy
 from simulator.iotcore.registry import CertificateStatus
 from simulator.iotcore.throttling.account import AccountQuotas
+from tests.client_tls import mutual_tls, trusting
 from tests.simulator.iotcore.throttling.conftest import table_with
 from tests.simulator.iotcore.transports.rig import (
     TIMEOUT_S,
@@ -24,8 +25,6 @@ from tests.simulator.iotcore.transports.rig import (
     doorman,
     make_server,
     permit,
-    tls_of,
-    trusting,
     wanted,
     wire,
 )
@@ -49,7 +48,7 @@ async def core(store: Store) -> AsyncIterator[CoreServer]:
 @asynccontextmanager
 async def listener(core: CoreServer, store: Store, *patterns: str) -> AsyncIterator[Wire]:
     """An application that is subscribed."""
-    async with asyncio.timeout(TIMEOUT_S), wire(core, tls_of(store.identity("app"))) as app:
+    async with asyncio.timeout(TIMEOUT_S), wire(core, mutual_tls(store.identity("app"))) as app:
         app.send(mqtt5.ConnectPacket("app"))
         await app.receive()
         app.send(mqtt5.SubscribePacket(1, [wanted(pattern) for pattern in patterns]))
@@ -75,7 +74,7 @@ async def post(
 
 async def test_urllib_publishes_with_a_certificate(core: CoreServer, store: Store) -> None:
     """The topic percent-encoded, QoS 1; the subscriber gets the body as it was sent."""
-    context = tls_of(store.identity("car"))
+    context = mutual_tls(store.identity("car"))
 
     def send() -> dict[str, Any]:
         url = f"https://localhost:{core.port}/topics/dt%2Fcar%20one%2Fstate?qos=1"
@@ -92,7 +91,7 @@ async def test_urllib_publishes_with_a_certificate(core: CoreServer, store: Stor
 
 async def test_the_alpn_of_the_guide_works(core: CoreServer, store: Store) -> None:
     """`x-amzn-http-ca` is HTTPS with a certificate."""
-    context = tls_of(store.identity("car"), alpn="x-amzn-http-ca")
+    context = mutual_tls(store.identity("car"), alpn="x-amzn-http-ca")
     async with wire(core, context) as client:
         client.send(b"POST /topics/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
         assert (await client.reader.readline()).startswith(b"HTTP/1.1 200 ")
@@ -101,7 +100,7 @@ async def test_the_alpn_of_the_guide_works(core: CoreServer, store: Store) -> No
 async def test_slashes_may_be_written_as_they_are(core: CoreServer, store: Store) -> None:
     """Many clients do not encode them."""
     async with listener(core, store, "dt/#") as app:
-        assert await post(core, tls_of(store.identity("car")), "/topics/dt/x/y") == (
+        assert await post(core, mutual_tls(store.identity("car")), "/topics/dt/x/y") == (
             200,
             {"message": "OK"},
         )
@@ -115,7 +114,7 @@ async def test_properties_of_mqtt_5(core: CoreServer, store: Store) -> None:
     async with listener(core, store, "t") as app:
         status, _ = await post(
             core,
-            tls_of(store.identity("car")),
+            mutual_tls(store.identity("car")),
             "/topics/t?contentType=text%2Fplain&responseTopic=r%2Ft&messageExpiry=60",
             b"x",
             x_amz_mqtt5_user_properties=pairs,
@@ -133,7 +132,7 @@ async def test_properties_of_mqtt_5(core: CoreServer, store: Store) -> None:
 
 async def test_a_retained_publish(core: CoreServer, store: Store) -> None:
     """Stored, and sent to who subscribes later."""
-    assert (await post(core, tls_of(store.identity("car")), "/topics/k?retain=true", b"v"))[
+    assert (await post(core, mutual_tls(store.identity("car")), "/topics/k?retain=true", b"v"))[
         0
     ] == 200
     async with listener(core, store, "k") as app:
@@ -143,10 +142,10 @@ async def test_a_retained_publish(core: CoreServer, store: Store) -> None:
 
 async def test_policies_decide(core: CoreServer, store: Store) -> None:
     """403 where a policy denies, for a certificate nobody registered, and for an inactive one."""
-    car = tls_of(store.identity("car"))
+    car = mutual_tls(store.identity("car"))
     forbidden = (403, {"message": "Forbidden"})
     assert await post(core, car, "/topics/very%2Fsecret") == forbidden
-    assert await post(core, tls_of(store.identity("stranger")), "/topics/a") == forbidden
+    assert await post(core, mutual_tls(store.identity("stranger")), "/topics/a") == forbidden
     assert await post(core, trusting(store.identity("car")), "/topics/a") == forbidden
     key = store.identity("car").certificate_id()
     core.registry.set_status(key, CertificateStatus.INACTIVE)
@@ -169,7 +168,7 @@ async def test_a_policy_with_a_client_id_does_not_fit(core: CoreServer, store: S
     core.registry.put_policy(Policy.parse("own", own))
     core.registry.detach_policy("vehicle", key)
     core.registry.attach_policy("own", key)
-    context = tls_of(store.identity("car"))
+    context = mutual_tls(store.identity("car"))
     assert (await post(core, context, "/topics/of/car"))[0] == 403
     assert (await post(core, context, f"/topics/by/{key}"))[0] == 200
 
@@ -194,7 +193,7 @@ async def test_a_policy_with_a_client_id_does_not_fit(core: CoreServer, store: S
 )
 async def test_what_cannot_be_published(core: CoreServer, store: Store, target: str) -> None:
     """400 for parameters without meaning, topics that do not exist, sizes above the limits."""
-    assert (await post(core, tls_of(store.identity("car")), target))[0] == 400
+    assert (await post(core, mutual_tls(store.identity("car")), target))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ async def test_user_properties_that_cannot_be_read(
 ) -> None:
     """400 for what is not base64, not an array, or has something else than text."""
     status, document = await post(
-        core, tls_of(store.identity("car")), "/topics/a", x_amz_mqtt5_user_properties=value
+        core, mutual_tls(store.identity("car")), "/topics/a", x_amz_mqtt5_user_properties=value
     )
     assert status == 400
     assert "user-properties" in document["message"]
@@ -213,7 +212,7 @@ async def test_user_properties_that_cannot_be_read(
 
 async def test_sizes(core: CoreServer, store: Store) -> None:
     """128 KB pass, one byte more is 413, and a body that nobody would take is not read at all."""
-    car = tls_of(store.identity("car"))
+    car = mutual_tls(store.identity("car"))
     assert (await post(core, car, "/topics/a", b"x" * 131_072))[0] == 200
     assert (await post(core, car, "/topics/a", b"x" * 131_073))[0] == 413
     async with wire(core, car) as client:
@@ -227,7 +226,7 @@ async def test_the_rate_of_the_account(store: Store) -> None:
     table = table_with({"publishes-in-per-account": 3})
     quotas = AccountQuotas(table)
     async with make_server(store, quotas=quotas) as core:
-        car = tls_of(store.identity("car"))
+        car = mutual_tls(store.identity("car"))
         statuses = [(await post(core, car, "/topics/a"))[0] for _ in range(6)]
     assert statuses[:3] == [200, 200, 200]
     assert 429 in statuses
@@ -252,7 +251,7 @@ async def test_a_custom_authorizer(store: Store) -> None:
 
 async def test_a_client_that_asks_whether_it_may_go_on(core: CoreServer, store: Store) -> None:
     """`Expect: 100-continue`, as curl sends for larger bodies."""
-    async with asyncio.timeout(TIMEOUT_S), wire(core, tls_of(store.identity("car"))) as client:
+    async with asyncio.timeout(TIMEOUT_S), wire(core, mutual_tls(store.identity("car"))) as client:
         client.send(b"POST /topics/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
         client.send(b"Expect: 100-continue\r\n\r\n")
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -264,7 +263,7 @@ async def test_limits_hold_for_properties(store: Store) -> None:
     """The sum of user properties is bounded as for a packet."""
     async with make_server(store, limits=Limits(user_properties_bytes=10)) as core:
         pairs = base64.b64encode(b'[{"name": "a value"}]').decode()
-        car = tls_of(store.identity("car"))
+        car = mutual_tls(store.identity("car"))
         status, _ = await post(core, car, "/topics/a", x_amz_mqtt5_user_properties=pairs)
         assert status == 400
         assert core.quota_report()["user-properties-bytes"]["refused"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import socket
 import ssl
@@ -21,15 +22,10 @@ from yarl import URL
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.clock import Clock
 from simulator.iotcore.server import CLOSE_PATIENCE_S, HTTP_PATIENCE_S
-from tests.simulator.iotcore.transports.rig import (
-    TIMEOUT_S,
-    make_server,
-    signed_path,
-    tls_of,
-    trusting,
-    until,
-    wire,
-)
+from simulator.iotcore.transports.links import READ_BYTES
+from tests.client_tls import mutual_tls, trusting
+from tests.simulator.iotcore.transports.rig import TIMEOUT_S, make_server, signed_path, wanted, wire
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -66,11 +62,73 @@ def run_with(loop_kind: str, main: Callable[[], Coroutine[Any, Any, None]]) -> N
 
 async def ping(core: CoreServer, store: Store) -> None:
     """A car connects and talks."""
-    async with wire(core, tls_of(store.identity("car"))) as car:
+    async with wire(core, mutual_tls(store.identity("car"))) as car:
         car.send(mqtt5.ConnectPacket("car"))
         assert int((await car.receive()).reason_code) == 0
         car.send(mqtt5.PingReqPacket())
         assert isinstance(await car.receive(), mqtt5.PingRespPacket)
+
+
+@pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
+def test_a_client_that_never_pauses_does_not_hold_up_the_others(
+    store: Store, loop_kind: str
+) -> None:
+    """However much it has sent, each turn of the loop reads a little of it."""
+
+    def join(port: int) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", port))
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
+        flooder = mutual_tls(store.identity("car")).wrap_socket(plain, server_hostname="localhost")
+        flooder.sendall(mqtt5.ConnectPacket("car").write())
+        assert flooder.recv(1_024)[0] == 0x20
+        flooder.setblocking(False)
+        return flooder
+
+    async def scenario() -> None:
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            make_server(store) as core,
+            wire(core, mutual_tls(store.identity("app"))) as other,
+        ):
+            other.send(mqtt5.ConnectPacket("app"))
+            assert int((await other.receive()).reason_code) == 0
+            with await asyncio.to_thread(join, core.port) as flooder:
+                waiting_bytes = 0
+                with contextlib.suppress(ssl.SSLWantWriteError):
+                    while True:
+                        waiting_bytes += flooder.send(mqtt5.PingReqPacket().write() * 8_192)
+                totals = [core.counters()["bytes_in"]]
+                while totals[-1] < waiting_bytes // 16:
+                    await asyncio.sleep(0)
+                    totals.append(core.counters()["bytes_in"])
+                assert max(b - a for a, b in itertools.pairwise(totals)) <= READ_BYTES
+                other.send(mqtt5.PingReqPacket())
+                assert isinstance(await other.receive(), mqtt5.PingRespPacket)
+
+    run_with(loop_kind, scenario)
+
+
+@pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
+def test_nothing_is_lost_between_turns(store: Store, loop_kind: str) -> None:
+    """A megabyte at once arrives whole and in order."""
+    payloads = [number.to_bytes(4, "big") * 250 for number in range(1_000)]
+
+    async def scenario() -> None:
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            make_server(store) as core,
+            wire(core, mutual_tls(store.identity("car"))) as car,
+            wire(core, mutual_tls(store.identity("app"))) as app,
+        ):
+            for client, name in ((car, "car"), (app, "app")):
+                client.send(mqtt5.ConnectPacket(name))
+                assert int((await client.receive()).reason_code) == 0
+            app.send(mqtt5.SubscribePacket(1, [wanted("t", 0)]))
+            assert isinstance(await app.receive(), mqtt5.SubAckPacket)
+            car.send(b"".join(mqtt5.PublishPacket("t", each).write() for each in payloads))
+            assert [(await app.receive()).payload for _ in payloads] == payloads
+
+    run_with(loop_kind, scenario)
 
 
 async def get(core: CoreServer, store: Store, path: str, **more: Any) -> tuple[int, str]:
@@ -106,7 +164,7 @@ def test_mqtt_http_and_websocket_share_a_port(store: Store, loop_kind: str) -> N
                     await browser.send_bytes(mqtt5.ConnectPacket("browser").write())
                     assert (await browser.receive_bytes())[0] == 0x20
                     car = await clients.enter_async_context(
-                        wire(core, tls_of(store.identity("car")))
+                        wire(core, mutual_tls(store.identity("car")))
                     )
                     car.send(mqtt5.ConnectPacket("car"))
                     await car.receive()
@@ -134,7 +192,7 @@ async def test_which_alpn_goes_with_which_proof(
     core: CoreServer, store: Store, alpn: str | None, has_certificate: bool, reason_code: int | None
 ) -> None:
     """A certificate counts with `x-amzn-mqtt-ca` or none; `mqtt` is for custom authorizers."""
-    make = tls_of if has_certificate else trusting
+    make = mutual_tls if has_certificate else trusting
     context = make(store.identity("car"), alpn=alpn)
     async with asyncio.timeout(TIMEOUT_S), wire(core, context) as client:
         client.send(mqtt5.ConnectPacket("car"))
@@ -158,10 +216,10 @@ async def test_http_with_and_without_alpn(core: CoreServer, store: Store, alpn: 
 async def test_mqtt_does_not_speak_http(core: CoreServer, store: Store) -> None:
     """A CONNECT after ALPN `http/1.1` is a bad request, and HTTP after `x-amzn-mqtt-ca` is cut."""
     async with asyncio.timeout(TIMEOUT_S):
-        async with wire(core, tls_of(store.identity("car"), alpn="http/1.1")) as client:
+        async with wire(core, mutual_tls(store.identity("car"), alpn="http/1.1")) as client:
             client.send(mqtt5.ConnectPacket("car"))
             assert (await client.reader.readline()).startswith(b"HTTP/1.0 400 ")
-        async with wire(core, tls_of(store.identity("car"), alpn="x-amzn-mqtt-ca")) as client:
+        async with wire(core, mutual_tls(store.identity("car"), alpn="x-amzn-mqtt-ca")) as client:
             client.send(b"GET / HTTP/1.1\r\n\r\n")
             assert await client.receive() is None
     assert core.counters()["http_invalid"] == 1
@@ -204,7 +262,7 @@ async def test_a_handler_that_fails_costs_one_answer(core: CoreServer, store: St
 @pytest.mark.parametrize("first", [b"\x00", b"\x16\x03\x01", b"\x30\x03\x00\x01a", b"\xff" * 9_000])
 async def test_a_garbage_first_byte(core: CoreServer, store: Store, first: bytes) -> None:
     """Closed without a byte."""
-    async with asyncio.timeout(TIMEOUT_S), wire(core, tls_of(store.identity("car"))) as client:
+    async with asyncio.timeout(TIMEOUT_S), wire(core, mutual_tls(store.identity("car"))) as client:
         client.send(first)
         assert await client.receive() is None
     await ping(core, store)
@@ -258,8 +316,8 @@ async def test_a_connection_that_says_nothing(store: Store) -> None:
     async with (
         asyncio.timeout(TIMEOUT_S),
         make_server(store, limits=Limits(connect_timeout_s=0.05)) as core,
-        wire(core, tls_of(store.identity("car"))) as silent,
-        wire(core, tls_of(store.identity("car"))) as slow,
+        wire(core, mutual_tls(store.identity("car"))) as silent,
+        wire(core, mutual_tls(store.identity("car"))) as slow,
     ):
         slow.send(b"\x10")
         assert await silent.receive() is None
@@ -304,7 +362,7 @@ async def test_a_slow_body_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch)
     async with (
         asyncio.timeout(TIMEOUT_S),
         make_server(store) as core,
-        wire(core, tls_of(store.identity("car"))) as client,
+        wire(core, mutual_tls(store.identity("car"))) as client,
     ):
         client.send(b"POST /topics/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
         assert (await client.reader.read()).startswith(b"HTTP/1.1 408 ")
@@ -313,7 +371,7 @@ async def test_a_slow_body_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("body", [b"zz\r\n", b"2\r\nhello", b"2\r\nhi\r\n-1\r\n", b"f" * 70_000])
 async def test_a_body_that_is_no_body(core: CoreServer, store: Store, body: bytes) -> None:
     """Chunks that are not chunks: 400, and no defect is reported."""
-    async with asyncio.timeout(TIMEOUT_S), wire(core, tls_of(store.identity("car"))) as client:
+    async with asyncio.timeout(TIMEOUT_S), wire(core, mutual_tls(store.identity("car"))) as client:
         head = b"POST /topics/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         client.send(head)
         await client.writer.drain()
@@ -329,7 +387,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_request(
     """Whether headers, body or upgrade: nothing is left of it and no defect is reported."""
     async with asyncio.timeout(TIMEOUT_S):
         for first in _first_words(core):
-            async with wire(core, tls_of(store.identity("car"))) as client:
+            async with wire(core, mutual_tls(store.identity("car"))) as client:
                 client.send(first)
                 await client.writer.drain()
         await until(lambda: core.transports()["http"] == 0 and core.counters()["connections"] == 0)
@@ -369,7 +427,7 @@ async def test_requests_in_a_row_without_waiting(core: CoreServer, store: Store)
 @pytest.mark.parametrize("require_sni", [False, True])
 async def test_a_client_that_names_no_server(store: Store, require_sni: bool) -> None:
     """Served by default, refused in the handshake when names are required."""
-    context = tls_of(store.identity("car"))
+    context = mutual_tls(store.identity("car"))
     context.check_hostname = False
     async with asyncio.timeout(TIMEOUT_S), make_server(store, require_sni=require_sni) as core:
         await ping(core, store)
@@ -457,7 +515,7 @@ async def _mute(core: CoreServer, store: Store, first: bytes) -> ssl.SSLSocket:
 
     def dial() -> ssl.SSLSocket:
         plain = socket.create_connection(("127.0.0.1", core.port))
-        wrapped = tls_of(store.identity("car")).wrap_socket(plain, server_hostname="localhost")
+        wrapped = mutual_tls(store.identity("car")).wrap_socket(plain, server_hostname="localhost")
         if first:
             wrapped.sendall(first)
         return wrapped
@@ -478,7 +536,7 @@ def _client_hello() -> bytes:
 async def test_travelling_does_what_is_due(store: Store) -> None:
     """A session of an hour ends without waiting for an hour."""
     async with asyncio.timeout(TIMEOUT_S), make_server(store, clock=Clock.of_machine()) as core:
-        async with wire(core, tls_of(store.identity("car"))) as car:
+        async with wire(core, mutual_tls(store.identity("car"))) as car:
             car.send(mqtt5.ConnectPacket("car", session_expiry_interval=3_600))
             await car.receive()
         await until(lambda: core.counters()["connections"] == 0)

@@ -20,14 +20,8 @@ from simulator.iotcore.cloud import Cloud
 from simulator.iotcore.registry import CertificateStatus, Registry
 from simulator.iotcore.registry.records import CertificateMode, RegisteredAuthority
 from simulator.iotcore.services.provisioning_authority import DevelopmentAuthority
-from tests.simulator.iotcore.transports.rig import (
-    POLICY,
-    TIMEOUT_S,
-    make_server,
-    tls_of,
-    wanted,
-    wire,
-)
+from tests.client_tls import mutual_tls
+from tests.simulator.iotcore.transports.rig import POLICY, TIMEOUT_S, make_server, wanted, wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,10 +41,7 @@ def foreign(tmp_path: Path) -> Store:
 
 def foreign_tls(store: Store, identity: Identity) -> ssl.SSLContext:
     """TLS of a client of the foreign CA."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(store.ca_certificate_path)
-    context.load_cert_chain(identity.certificate_path, identity.key_path)
-    return context
+    return mutual_tls(identity, ca_path=store.ca_certificate_path)
 
 
 async def connects(core: CoreServer, context: ssl.SSLContext, client_id: str) -> bool:
@@ -111,7 +102,7 @@ async def test_what_is_no_certificate_is_skipped(store: Store, foreign: Store) -
         broken = RegisteredAuthority("0" * 64, "not a certificate", is_active=True)
         core.registry.authorities.put("0" * 64, broken)
         adopt(core, foreign)
-        assert await connects(core, tls_of(store.identity("car")), "car")
+        assert await connects(core, mutual_tls(store.identity("car")), "car")
 
 
 async def test_a_first_connect_registers_the_certificate(store: Store, foreign: Store) -> None:
@@ -130,7 +121,7 @@ async def test_a_first_connect_registers_the_certificate(store: Store, foreign: 
     async with (
         asyncio.timeout(TIMEOUT_S),
         make_server(store, registry=registry, cloud=cloud, clock=clock) as core,
-        wire(core, tls_of(store.identity("app"))) as app,
+        wire(core, mutual_tls(store.identity("app"))) as app,
     ):
         app.send(mqtt5.ConnectPacket("app"))
         await app.receive()

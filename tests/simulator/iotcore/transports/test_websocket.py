@@ -19,6 +19,7 @@ from yarl import URL
 from simulator.iotcore.api.sigv4 import AccessKey, Keyring
 from simulator.iotcore.broker.limits import Limits
 from simulator.iotcore.permissions.policy import Policy
+from tests.client_tls import trusting
 from tests.simulator.iotcore.transports.rig import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -30,10 +31,10 @@ from tests.simulator.iotcore.transports.rig import (
     permit,
     signed_path,
     still_clock,
-    trusting,
-    until,
     wanted,
+    wire,
 )
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -236,6 +237,23 @@ async def test_the_subprotocol_must_be_mqtt(
         async with dialled(core, store, protocols=protocols):
             pass
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "first_line", [b"POST %s HTTP/1.1\r\n", b"GET %s HTTP/1.1\r\nContent-Length: 3\r\n"]
+)
+async def test_only_a_get_without_a_body_is_upgraded(
+    core: CoreServer, store: Store, first_line: bytes
+) -> None:
+    """RFC 6455 section 4.1; a body would count as the first frames."""
+    async with asyncio.timeout(TIMEOUT_S), wire(core, trusting(store.identity("car"))) as client:
+        client.send(first_line % signed_path(core).encode())
+        client.send(
+            b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\n\r\nabc"
+        )
+        assert (await client.reader.readline()).split()[1] == b"400"
 
 
 async def test_a_socket_without_signature_is_forbidden(core: CoreServer, store: Store) -> None:

@@ -15,10 +15,12 @@ from simulator.iotcore.broker.topics import (
     topic_fault,
 )
 from simulator.iotcore.permissions.policy import Action, Permissions
+from simulator.iotcore.permissions.variables import thing_values
 
 if TYPE_CHECKING:
     from simulator.iotcore.broker.joints import ReservedTopics
     from simulator.iotcore.broker.limits import Limits
+    from simulator.iotcore.permissions.account import Account
     from simulator.iotcore.permissions.identity import Principal
     from simulator.iotcore.registry import Registry
 
@@ -29,26 +31,6 @@ TOPIC_NAME_INVALID = 0x90
 
 DECISIONS_MAX = 1_024
 """Remembered decisions per connection and action. Full: forgotten and decided anew."""
-
-
-class Account:
-    """Whose ARNs the policies speak of.
-
-    Args:
-        region: Region name in ARNs.
-        account_id: Account number in ARNs.
-        partition: `aws`, `aws-cn` or `aws-us-gov`.
-    """
-
-    __slots__ = ("account_id", "arn_prefix", "partition", "region")
-
-    def __init__(
-        self, region: str = "us-east-1", account_id: str = "000000000000", partition: str = "aws"
-    ) -> None:
-        self.region = region
-        self.account_id = account_id
-        self.partition = partition
-        self.arn_prefix = f"arn:{partition}:iot:{region}:{account_id}:"
 
 
 class Authorizer:
@@ -66,6 +48,7 @@ class Authorizer:
         client_id: The connection's client id; None for a request that has none, over HTTPS.
         source_ip: The connection's address.
         connect_attributes: Values of the condition key `iot:ConnectAttributes`.
+        will_topic: Topic of the connection's will, of which `iot:LastWillTopic` is the ARN.
     """
 
     __slots__ = (
@@ -82,6 +65,7 @@ class Authorizer:
         "_reserved",
         "_revision",
         "_source_ip",
+        "_will_topic",
     )
 
     def __init__(
@@ -95,6 +79,7 @@ class Authorizer:
         client_id: str | None,
         source_ip: str,
         connect_attributes: tuple[str, ...] = (),
+        will_topic: str | None = None,
     ) -> None:
         self._registry = registry
         self._account = account
@@ -104,6 +89,7 @@ class Authorizer:
         self._client_id = client_id
         self._source_ip = source_ip
         self._connect_attributes = connect_attributes
+        self._will_topic = will_topic
         self._publish: dict[str, int] = {}
         self._receive: dict[str, bool] = {}
         self.rebind()
@@ -113,21 +99,15 @@ class Authorizer:
         registry = self._registry
         self._revision = registry.revision
         values = {**self._principal.policy_values, "aws:sourceip": (self._source_ip,)}
-        thing = None
         if self._client_id is not None:
-            thing = self._principal.thing(registry, self._client_id)
             values["iot:clientid"] = (self._client_id,)
-            values["iot:connection.thing.isattached"] = ("true" if thing else "false",)
-        if thing is not None:
-            values["iot:connection.thing.thingname"] = (thing.name,)
-            if thing.type_name is not None:
-                values["iot:connection.thing.thingtypename"] = (thing.type_name,)
-            for name, value in thing.attributes.items():
-                values[f"iot:connection.thing.attributes[{name.lower()}]"] = (value,)
+            values |= thing_values(self._principal.thing(registry, self._client_id))
+        connect_values = {"iot:connectattributes": self._connect_attributes}
+        if self._will_topic is not None:
+            arn = f"{self._account.arn_prefix}topic/{self._will_topic}"
+            connect_values["iot:lastwilltopic"] = (arn,)
         self._permissions = Permissions(
-            self._principal.policies(registry, self._client_id),
-            values,
-            {"iot:connectattributes": self._connect_attributes},
+            self._principal.policies(registry, self._client_id), values, connect_values
         )
         # A reader of a whole fleet sees more topics than are worth remembering one by one; what it
         # may receive is nearly always a matter of prefixes.

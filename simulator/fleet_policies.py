@@ -1,4 +1,4 @@
-"""The IoT policies a run puts in force at the stand-in: for cars, applications and probes.
+"""The IoT policies of a fleet at the stand-in: for cars, applications and probes.
 
 Written as they would be for AWS, with policy variables, so that they can be copied into an account.
 The fleet is named outright: `*` also stands for slashes, so with a wildcard in front of the thing
