@@ -1,9 +1,9 @@
 """Accepting connections and shaking hands with them, so that many at once do not starve anybody.
 
 Accepts a few connections a turn of the event loop; the others wait in the kernel's queue, where
-they cost nothing and their time-out does not run. A handshake that does not come to an end in time
-is cut, and when too many are under way the oldest is. Every one is counted once, by how it ended.
-Knows nothing about what follows the handshake.
+they cost nothing and their time-out does not run. They also wait there while too many handshakes
+are under way; one that has had its time then makes room. Every one is counted once, by how it
+ended. Knows nothing about what follows the handshake.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -25,9 +26,15 @@ log = structlog.get_logger(__name__)
 
 HANDSHAKE_TIMEOUT_S: Final = 15.0
 HANDSHAKES_MAX: Final = 4_096
-"""Handshakes under way. Full: the oldest is cut, since an honest one takes milliseconds."""
+"""Handshakes under way. Full: nobody is accepted until one ends, or the oldest may be cut."""
 
-_BACKLOG: Final = 2_048
+PATIENCE_S: Final = 12.0
+"""What a handshake has at least when others wait for its place. Four thousand at once take about
+ten seconds on a slow machine that has to do both sides of them."""
+
+_BACKLOG: Final = 16_384
+"""Connections in the kernel's queue, which Linux lowers to `net.core.somaxconn`."""
+
 _ACCEPTS_A_TURN: Final = 16
 _SHUTDOWN_TIMEOUT_S: Final = 3.0
 _ACCEPT_PAUSE_S: Final = 1.0
@@ -59,8 +66,9 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._acceptors: list[asyncio.Task[None]] = []
-        # In the order of their beginning.
-        self._handshakes: dict[asyncio.Task[None], None] = {}
+        # When each began, in that order.
+        self._handshakes: dict[asyncio.Task[None], float] = {}
+        self._has_ended = asyncio.Event()
         self.handshaken = 0
         self.failed = 0
 
@@ -137,6 +145,7 @@ class Listener:
             try:
                 for _ in range(_ACCEPTS_A_TURN):
                     connection, _ = await self._loop.sock_accept(listening)
+                    await self._room(connection)
                     self._greet(connection)
             except ConnectionError:
                 # Gone before it was accepted.
@@ -148,11 +157,28 @@ class Listener:
             # Connections that wait are accepted without a turn of the loop in between.
             await asyncio.sleep(0)
 
+    async def _room(self, newcomer: socket.socket) -> None:
+        """Wait until one more handshake may begin; cut the oldest when it has had its time."""
+        try:
+            await self._place()
+        except asyncio.CancelledError:
+            newcomer.close()
+            raise
+
+    async def _place(self) -> None:
+        while len(self._handshakes) >= HANDSHAKES_MAX:
+            oldest, begun_s = next(iter(self._handshakes.items()))
+            left_s = begun_s + PATIENCE_S - self._loop.time()
+            if left_s <= 0:
+                del self._handshakes[oldest]
+                oldest.cancel()
+                return
+            self._has_ended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._has_ended.wait()
+
     def _greet(self, connection: socket.socket) -> None:
-        if len(self._handshakes) >= HANDSHAKES_MAX:
-            oldest = next(iter(self._handshakes))
-            del self._handshakes[oldest]
-            oldest.cancel()
         try:
             self._before_handshake()
         except Exception:
@@ -161,10 +187,11 @@ class Listener:
         # asyncio does so only where it opened the listening socket itself.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._shake_hands(connection))
-        self._handshakes[task] = None
+        self._handshakes[task] = self._loop.time()
 
         def done(task: asyncio.Task[None]) -> None:
             self._handshakes.pop(task, None)
+            self._has_ended.set()
             if task.cancelled():
                 self.failed += 1
                 connection.close()

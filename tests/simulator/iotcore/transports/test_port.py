@@ -292,8 +292,9 @@ async def test_half_a_handshake(core: CoreServer, store: Store) -> None:
 async def test_too_many_half_handshakes_cost_the_oldest(
     core: CoreServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number under way is bounded, and a newcomer always gets its chance."""
+    """The number under way is bounded; those that had their time make room for newcomers."""
     monkeypatch.setattr("simulator.iotcore.transports.listener.HANDSHAKES_MAX", 5)
+    monkeypatch.setattr("simulator.iotcore.transports.listener.PATIENCE_S", 0.0)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(TIMEOUT_S):
         halves = []
@@ -309,6 +310,22 @@ async def test_too_many_half_handshakes_cost_the_oldest(
         await ping(core, store)
         for half in halves:
             half.close()
+
+
+async def test_a_rush_waits_at_the_door(
+    core: CoreServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is cut while all are quick: 60 clients at once through a door for five."""
+    monkeypatch.setattr("simulator.iotcore.transports.listener.HANDSHAKES_MAX", 5)
+
+    async def join(number: int) -> None:
+        async with wire(core, mutual_tls(store.identity("car"))) as car:
+            car.send(mqtt5.ConnectPacket(f"car-{number}"))
+            assert int((await car.receive()).reason_code) == 0
+
+    async with asyncio.timeout(TIMEOUT_S):
+        await asyncio.gather(*(join(number) for number in range(60)))
+    assert core.counters().get("tls_failed", 0) == 0
 
 
 async def test_a_connection_that_says_nothing(store: Store) -> None:
