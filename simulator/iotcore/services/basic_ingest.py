@@ -14,6 +14,7 @@ import msgspec
 
 from simulator.iotcore.broker.topics import BASIC_INGEST
 from simulator.iotcore.services.saved import restored
+from simulator.iotcore.services.service import PromptService
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,7 +36,7 @@ class Ingested(NamedTuple):
     payload_bytes: int
 
 
-class BasicIngest:
+class BasicIngest(PromptService):
     """The service.
 
     Args:
@@ -75,21 +76,6 @@ class BasicIngest:
         messages, payload_bytes = self._counts.get(rule, (0, 0))
         self._counts[rule] = Ingested(messages + 1, payload_bytes + len(message.payload))
         return ()
-
-    def throttled(
-        self, _message: Message, _client_id: str | None, _now_s: float, /
-    ) -> Sequence[Answer]:
-        """Nothing: no quota of this service is on requests."""
-        return ()
-
-    def advance(self, _now_s: float, /) -> Sequence[Answer]:
-        """Nothing becomes due."""
-        return ()
-
-    @property
-    def next_deadline_s(self) -> float | None:
-        """Never."""
-        return None
 
     def status(self) -> dict[str, Any]:
         """Messages, and how many rules they were for."""

@@ -26,6 +26,7 @@ from simulator.iotcore.services.formats import (
     write,
 )
 from simulator.iotcore.services.saved import restored
+from simulator.iotcore.services.service import PromptService
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ class _Refusal(Exception):  # noqa: N818 - not an error of ours: the answer to a
         self.message = message
 
 
-class Defender:
+class Defender(PromptService):
     """The service.
 
     Args:
@@ -153,21 +154,6 @@ class Defender:
         self._reported_unix_s[thing] = unix_s
         if len(self._reported_unix_s) > THINGS_MAX:
             del self._reported_unix_s[next(iter(self._reported_unix_s))]
-
-    def throttled(
-        self, _message: Message, _client_id: str | None, _now_s: float, /
-    ) -> Sequence[Answer]:
-        """Nothing: the interval of each device is kept in `handle`."""
-        return ()
-
-    def advance(self, _now_s: float, /) -> Sequence[Answer]:
-        """Nothing becomes due."""
-        return ()
-
-    @property
-    def next_deadline_s(self) -> float | None:
-        """Never."""
-        return None
 
     def status(self) -> dict[str, Any]:
         """Reports."""

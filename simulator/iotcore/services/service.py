@@ -58,3 +58,22 @@ class Service(Protocol):
     def status(self) -> dict[str, Any]:
         """How much it has and what it did, as a JSON document of bounded size."""
         ...
+
+
+class PromptService:
+    """The part of `Service` that is empty when everything is done as it is asked, at any rate."""
+
+    def throttled(
+        self, _message: Message, _client_id: str | None, _now_s: float, /
+    ) -> Sequence[Answer]:
+        """Nothing: no answer says that a rate was exceeded."""
+        return ()
+
+    def advance(self, _now_s: float, /) -> Sequence[Answer]:
+        """Nothing becomes due."""
+        return ()
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """Never."""
+        return None

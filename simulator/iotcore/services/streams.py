@@ -28,6 +28,7 @@ from simulator.iotcore.services.formats import (
     write,
 )
 from simulator.iotcore.services.members import Members, Request, Result, without_nulls
+from simulator.iotcore.services.service import PromptService
 from simulator.iotcore.services.stream_blocks import (
     CLIENT_TOKEN_BYTES_MAX,
     FILE_ID_MAX,
@@ -97,7 +98,7 @@ class _Stream(msgspec.Struct):
         return sum(len(file.content) for file in self.files)
 
 
-class Streams:
+class Streams(PromptService):
     """The service. It keeps at most 10,000 streams and 256 MB of files.
 
     Args:
@@ -149,12 +150,6 @@ class Streams:
             )
             for document in documents
         ]
-
-    def throttled(
-        self, _message: Message, _client_id: str | None, _now_s: float, /
-    ) -> Sequence[Answer]:
-        """Nothing: none of the documented error codes says that a rate was exceeded."""
-        return ()
 
     def _serve(
         self, address: _Address, request: dict[str, Any]
@@ -309,16 +304,7 @@ class Streams:
             }
         )
 
-    # Time and keeping
-
-    def advance(self, _now_s: float, /) -> Sequence[Answer]:
-        """Nothing becomes due."""
-        return ()
-
-    @property
-    def next_deadline_s(self) -> float | None:
-        """Never."""
-        return None
+    # Keeping
 
     def status(self) -> dict[str, Any]:
         """Streams."""
